@@ -1,0 +1,269 @@
+# Octavo. `make help` lists the targets and the variables; docs/testing.md says what each test run shows.
+
+# ---- What the outside may set ----------------------------------------------------------------------------------
+
+FIRMWARE ?= bios
+MEM      ?= 256M
+CPUS     ?= 1
+BUILD    ?= debug
+CMDLINE  ?=
+SEED     ?=
+SECONDS  ?= 60
+
+ifeq ($(filter $(BUILD),debug release),)
+$(error BUILD is `$(BUILD)`, but must be debug or release)
+endif
+ifeq ($(filter $(FIRMWARE),bios uefi),)
+$(error FIRMWARE is `$(FIRMWARE)`, but must be bios or uefi)
+endif
+
+CC      := gcc
+HOST_CC := gcc
+FUZZ_CC := clang
+LD      := ld
+NASM    := nasm
+
+OUT  := build/$(BUILD)
+HOST := build/host
+FUZZ := build/fuzz
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+# `make setup test` must not test while it installs, nor `make clean all` clean what it builds.
+ifneq ($(filter setup clean,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
+
+# ---- Sources: every file that lies in the right folder -----------------------------------------------------------
+
+find = $(sort $(wildcard $(1)))
+
+SHARED_TESTS := $(call find,tests/suites/*.c tests/common/*.c)
+KERNEL_SRC   := $(call find,lib/*.c arch/x86_64/*.c arch/x86_64/*.asm mm/*.c boot/*.c boot/*.asm kernel/*.c bench/*.c \
+                            tests/kernel/*.c) $(SHARED_TESTS)
+# What a process can run of it: the page-table format and the locks are shared, the C library brings memcpy and the like.
+HOSTED_SRC   := $(filter-out lib/string.c,$(call find,lib/*.c)) $(call find,arch/host/*.c mm/*.c) \
+                arch/x86_64/spinlock.c boot/handoff.c
+FUZZ_SRC     := $(call find,tests/host/fuzz_*.c)
+HOST_SRC     := $(HOSTED_SRC) $(SHARED_TESTS) $(filter-out $(FUZZ_SRC),$(call find,tests/host/*.c))
+HEADERS      := $(call find,lib/include/lib/*.h arch/x86_64/include/arch/*.h arch/host/include/*/*.h mm/include/mm/*.h \
+                            boot/include/boot/*.h kernel/include/kernel/*.h tests/include/test/*.h)
+PRIVATE_HEADERS := $(call find,$(foreach d,lib arch/x86_64 arch/host mm boot kernel bench tests/common tests/kernel \
+                            tests/host,$(d)/*.h))
+
+# ---- Layers: what each folder may include. An upward include is "No such file" -------------------------------------
+
+ARCH = -Iarch/x86_64/include
+ARCH_HOSTED = -Iarch/host/include -Iarch/x86_64/include
+
+# $(1): a source file; $(2): the include roots of the machine it is compiled for
+layers = $(call layers_$(firstword $(subst /, ,$(1))),$(2))
+layers_lib    = -Ilib/include
+layers_arch   = $(1) -Ilib/include
+layers_mm     = -Imm/include $(1) -Ilib/include
+layers_boot   = -Iboot/include $(1) -Ilib/include
+# kernel/ runs the suites, so it sees what a suite is.
+layers_kernel = -Ikernel/include -Imm/include -Iboot/include $(1) -Ilib/include -Itests/include
+layers_bench  = $(layers_kernel)
+layers_tests  = $(layers_kernel) -Itests/common -Itests/kernel -Itests/host
+
+# ---- Flags ---------------------------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmissing-declarations \
+            -Wold-style-definition -Wvla -Wundef -Wpointer-arith -Wwrite-strings
+COMMON   := -std=gnu11 -g -fno-strict-aliasing -fno-common -fno-omit-frame-pointer -ffile-prefix-map=$(CURDIR)=. \
+            $(WARNINGS)
+# Debug backtraces name every caller, leaf functions' and tail calls' included.
+BUILD_debug   := -DOCTAVO_DEBUG -mno-omit-leaf-frame-pointer -fno-optimize-sibling-calls
+BUILD_release :=
+
+# `=`, not `:=`: the compiler may be installed by the same make that goes on to use it.
+KERNEL_CFLAGS = $(COMMON) -O2 $(BUILD_$(BUILD)) -ffreestanding -nostdinc \
+                -isystem $(shell $(CC) -print-file-name=include) -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
+                -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
+                -fno-asynchronous-unwind-tables
+KERNEL_NASMFLAGS := -f elf64 -g -F dwarf -Werror
+KERNEL_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none --fatal-warnings
+HOST_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+# A commit's time stands for the build's, so that two builds of one commit are one and the same.
+export PYTHONDONTWRITEBYTECODE := 1
+export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+
+# ---- Kernel and ISO ------------------------------------------------------------------------------------------------
+
+all: build/octavo.elf build/octavo.iso compile_commands.json ## the kernel and its bootable ISO
+
+KERNEL_OBJ := $(KERNEL_SRC:%=$(OUT)/%.o)
+
+$(OUT)/%.c.o: %.c $(OUT)/flags | need-kernel
+	@mkdir -p $(@D)
+	$(say) "CC      $<"
+	$(quiet)$(CC) $(KERNEL_CFLAGS) $(call layers,$<,$(ARCH)) -MMD -MP -c $< -o $@
+
+$(OUT)/%.asm.o: %.asm $(OUT)/flags | need-kernel
+	@mkdir -p $(@D)
+	$(say) "NASM    $<"
+	$(quiet)$(NASM) $(KERNEL_NASMFLAGS) -I$(<D)/ -MD $(@:.o=.d) -MP $< -o $@
+
+$(OUT)/octavo.elf: $(KERNEL_OBJ) linker.ld $(OUT)/flags
+	$(say) "LD      $@"
+	$(quiet)$(LD) $(KERNEL_LDFLAGS) -T linker.ld -Map $(@:.elf=.map) $(KERNEL_OBJ) -o $@
+
+$(OUT)/octavo.iso: $(OUT)/octavo.elf iso/boot/grub/grub.cfg tools/mkiso | need-iso
+	$(say) "ISO     $@"
+	$(quiet)tools/mkiso $< $@
+
+# The current BUILD's, under the names that others rely on.
+build/octavo.%: $(OUT)/octavo.% FORCE
+	@cmp -s $< $@ || cp $< $@
+
+# ---- Hosted tests ----------------------------------------------------------------------------------------------------
+
+HOST_OBJ := $(HOST_SRC:%=$(HOST)/%.o)
+
+$(HOST)/%.c.o: %.c $(HOST)/flags | need-host
+	@mkdir -p $(@D)
+	$(say) "HOSTCC  $<"
+	$(quiet)$(HOST_CC) $(HOST_CFLAGS) $(call layers,$<,$(ARCH_HOSTED)) -MMD -MP -c $< -o $@
+
+$(HOST)/octavo-tests: $(HOST_OBJ) $(HOST)/flags
+	$(say) "HOSTLD  $@"
+	$(quiet)$(HOST_CC) $(HOST_CFLAGS) $(HOST_OBJ) -lcmocka -o $@
+
+# A fuzz target links what it calls, from an archive: tests/host/fuzz_x.c brings the entry point and panic().
+FUZZ_LIB_SRC := $(HOSTED_SRC) $(call find,tests/common/*.c)
+FUZZ_OBJ     := $(FUZZ_LIB_SRC:%=$(FUZZ)/%.o)
+FUZZ_TARGETS := $(FUZZ_SRC:tests/host/%.c=$(FUZZ)/%)
+.SECONDARY: $(FUZZ_SRC:%=$(FUZZ)/%.o)
+
+$(FUZZ)/%.c.o: %.c $(FUZZ)/flags | need-fuzz
+	@mkdir -p $(@D)
+	$(say) "FUZZCC  $<"
+	$(quiet)$(FUZZ_CC) $(FUZZ_CFLAGS) $(call layers,$<,$(ARCH_HOSTED)) -MMD -MP -c $< -o $@
+
+$(FUZZ)/hosted.a: $(FUZZ_OBJ)
+	@rm -f $@
+	$(quiet)ar rcsD $@ $^
+
+$(FUZZ)/fuzz_%: $(FUZZ)/tests/host/fuzz_%.c.o $(FUZZ)/hosted.a
+	$(say) "FUZZLD  $@"
+	$(quiet)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ -o $@
+
+# ---- Flags that change rebuild ---------------------------------------------------------------------------------------
+
+$(OUT)/flags: CONTENT = $(CC) $(KERNEL_CFLAGS) $(KERNEL_NASMFLAGS) $(KERNEL_LDFLAGS) $(KERNEL_SRC)
+$(HOST)/flags: CONTENT = $(HOST_CC) $(HOST_CFLAGS) $(HOST_SRC)
+$(FUZZ)/flags: CONTENT = $(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_LIB_SRC)
+$(OUT)/flags $(HOST)/flags $(FUZZ)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CONTENT)' | cmp -s - $@ || echo '$(CONTENT)' >$@
+
+-include $(KERNEL_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(FUZZ)/%.c.d)
+
+# ---- Running ---------------------------------------------------------------------------------------------------------
+
+MACHINE = --iso $(OUT)/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --cpus $(CPUS)
+SEEDED  = $(if $(SEED),seed=$(SEED))
+
+run: all | need-run ## boot the ISO in QEMU, serial console on this terminal (CMDLINE: "test shell" if empty)
+	@tools/qemu.py run $(MACHINE) --cmdline "$(or $(CMDLINE),test shell) $(SEEDED)"
+
+debug: all | need-run ## the same, stopped before the first instruction, waiting for `make gdb`
+	@tools/qemu.py debug $(MACHINE) --cmdline "$(or $(CMDLINE),test shell) $(SEEDED)"
+
+gdb: build/octavo.elf | need-gdb ## attach gdb, with symbols and Octavo's own commands, to `make debug`
+	gdb -q -x tools/gdb/octavo.gdb build/octavo.elf
+
+test: | need-all ## everything: host suites, both kernels on every machine of the matrix, gdb, fuzzing, reproducibility
+	$(submake) BUILD=debug all hosted fuzzers
+	$(submake) BUILD=release build/release/octavo.iso
+	@tools/test.py --seed "$(SEED)"
+
+test-host: hosted ## the suites as a process, under ASan and UBSan
+	@tools/test.py --only host --seed "$(SEED)"
+
+test-kernel: all | need-run ## the suites in one kernel: FIRMWARE MEM CPUS BUILD CMDLINE SEED say which
+	@tools/run_kernel.py $(MACHINE) --verbose --cmdline "$(or $(CMDLINE),test exit) $(SEEDED)"
+
+bench: | need-run ## guest instructions per operation, counted with -icount in the release kernel
+	$(submake) BUILD=release build/release/octavo.iso
+	@tools/run_kernel.py --iso build/release/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --bench \
+		--cmdline "$(or $(CMDLINE),bench exit) $(SEEDED)"
+
+fuzz: fuzzers ## libFuzzer over the parsers of untrusted input for SECONDS (60) each; finds stay in tests/host/corpus
+	@for target in $(FUZZ_TARGETS); do tools/fuzz $$target $(SECONDS) || exit 1; done
+
+hosted: $(HOST)/octavo-tests
+fuzzers: $(FUZZ_TARGETS)
+
+# ---- Care ------------------------------------------------------------------------------------------------------------
+
+C_FILES = $(filter %.c,$(KERNEL_SRC) $(HOST_SRC) $(FUZZ_SRC)) $(HEADERS) $(PRIVATE_HEADERS)
+
+check: check-format check-headers check-cppcheck check-tidy ## formatting, headers on their own, cppcheck, clang-tidy
+	@echo "check: clean"
+
+check-format: | need-all
+	@clang-format --dry-run -Werror $(sort $(C_FILES))
+
+# Each header compiles alone, in its own layer.
+check-headers: $(HEADERS:%=alone/%)
+alone/arch/host/%: arch/host/% FORCE
+	@$(HOST_CC) $(HOST_CFLAGS) $(call layers,$<,$(ARCH_HOSTED)) -fsyntax-only -x c $<
+alone/%: % FORCE
+	@$(CC) $(KERNEL_CFLAGS) $(call layers,$<,$(ARCH)) -fsyntax-only -x c $<
+
+check-cppcheck: compile_commands.json | need-all
+	@mkdir -p build/cppcheck
+	@cppcheck --project=compile_commands.json --quiet --inline-suppr --enable=warning,performance,portability \
+		--suppressions-list=tools/cppcheck.suppressions --cppcheck-build-dir=build/cppcheck -j$(shell nproc) \
+		--error-exitcode=1
+
+# .clang-tidy has the checks, and why some are left out.
+check-tidy: compile_commands.json | need-all
+	@printf '%s\n' $(filter %.c,$(sort $(C_FILES))) | xargs -P$(shell nproc) -n4 clang-tidy -p . --quiet 2>build/tidy.log || \
+		{ cat build/tidy.log; exit 1; }
+
+format: | need-all ## rewrite the C files as .clang-format says
+	clang-format -i $(sort $(C_FILES))
+
+setup: ## install the tools that are missing, with apt
+	@tools/setup
+
+clean: ## remove everything that was built
+	rm -rf build compile_commands.json
+
+help: ## this list
+	@echo "Targets:"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@echo "Variables (with their defaults):"
+	@echo "  FIRMWARE=bios|uefi ($(FIRMWARE))  MEM=256M ($(MEM))  CPUS=1 ($(CPUS))  BUILD=debug|release ($(BUILD))"
+	@echo "  CMDLINE=\"…\" kernel parameters, as tests need them: test=GLOB bench=GLOB seed=N exit shell"
+	@echo "  SEED=n repeats a randomised run   V=1 shows whole commands   SECONDS=n for fuzz"
+
+# For editors and clang-tidy: how each C file is compiled, in the kernel if it is part of it, else on the host.
+compile_commands.json: $(OUT)/flags $(HOST)/flags
+	@$(file >$@,[$(foreach f,$(filter %.c,$(KERNEL_SRC)),$(call entry,$f,$(CC) $(KERNEL_CFLAGS) $(call layers,$f,$(ARCH)))) \
+		$(foreach f,$(filter-out $(KERNEL_SRC),$(HOST_SRC) $(FUZZ_SRC)),$(call \
+			entry,$f,$(HOST_CC) $(HOST_CFLAGS) $(call layers,$f,$(ARCH_HOSTED)))))sed -i 's/}, *{/},\n{/g; $$s/},$$/}]/' $@
+entry = {"directory": "$(CURDIR)", "file": "$(1)", "command": "$(2) -c $(1)"},
+
+need-kernel: ; @tools/need $(CC) $(LD) $(NASM)
+need-iso:    ; @tools/need grub-mkrescue xorriso mformat /usr/lib/grub/i386-pc/multiboot2.mod \
+	/usr/lib/grub/x86_64-efi/multiboot2.mod
+need-host:   ; @tools/need $(HOST_CC) /usr/include/cmocka.h
+need-fuzz:   ; @tools/need $(FUZZ_CC)
+need-run:    ; @tools/need python3 qemu-system-x86_64 /usr/share/OVMF/OVMF_CODE_4M.fd
+need-gdb:    ; @tools/need gdb
+need-all: need-kernel need-iso need-host need-fuzz need-run need-gdb ; @tools/need cppcheck clang-tidy clang-format
+
+submake = @+$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+quiet = $(if $(V),,@)
+say   = @$(if $(V),:,echo)
+
+.PHONY: all run debug gdb test test-host test-kernel bench fuzz hosted fuzzers check check-format check-headers \
+        check-cppcheck check-tidy format setup clean help FORCE \
+        need-kernel need-iso need-host need-fuzz need-run need-gdb need-all

@@ -1,0 +1,37 @@
+/*
+ * Modelled interrupt state: a thread is a CPU, masking is a flag, and a test enters "interrupt context" by
+ * hand.
+ */
+#ifndef ARCH_IRQ_H
+#define ARCH_IRQ_H
+
+#include <arch/percpu.h>
+
+typedef struct {
+	uint64_t raw; /* 1: were enabled */
+} irqflags_t;
+
+static inline irqflags_t irq_save(void)
+{
+	struct cpu *cpu = this_cpu();
+	irqflags_t flags = {cpu->irqs_enabled};
+	cpu->irqs_enabled = false;
+	return flags;
+}
+
+static inline void irq_restore(irqflags_t flags)
+{
+	this_cpu()->irqs_enabled = flags.raw;
+}
+
+static inline bool irqs_enabled(void)
+{
+	return this_cpu()->irqs_enabled;
+}
+
+static inline bool in_interrupt(void)
+{
+	return this_cpu()->interrupt_depth != 0;
+}
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * The hosted machine's windows. Fake RAM is a reserved stretch of the process's own memory whose first byte
+ * is physical address 0; the frame array is another. The vmalloc window has the kernel's addresses: nothing
+ * in mm/ dereferences them, and tests reach them through the modelled processor in <host/soft_mmu.h>.
+ */
+#ifndef ARCH_MACHINE_H
+#define ARCH_MACHINE_H
+
+#include <stdint.h>
+
+extern uintptr_t host_ram_base; /* set by host_machine_create() */
+extern uintptr_t host_ram_span; /* bytes of address space behind it */
+extern uintptr_t host_frames_base;
+
+#define DIRECTMAP_BASE host_ram_base
+#define DIRECTMAP_SIZE host_ram_span
+#define FRAMES_BASE    host_frames_base
+#define VMALLOC_START  0xffffc00000000000UL
+#define VMALLOC_END    0xffffe00000000000UL
+#define KIMAGE_BASE    0xffffffff80000000UL
+
+#endif

@@ -1,0 +1,31 @@
+/* What each modelled CPU owns. A thread of the process is a CPU. */
+#ifndef ARCH_PERCPU_H
+#define ARCH_PERCPU_H
+
+#include <lib/compiler.h>
+
+enum { CPUS_MAX = 64, HELD_LOCKS_MAX = 8 };
+
+struct spinlock;
+
+struct cpu {
+	uint32_t id;
+	uint32_t interrupt_depth; /* a test raises it to stand in a handler */
+	bool irqs_enabled;
+	uint32_t held_locks;
+	const struct spinlock *held[HELD_LOCKS_MAX];
+};
+
+/*
+ * In machine.c. Local-exec is right, as this is always part of a program; and the default, initial-exec, is
+ * wrong with UBSan: gcc 12 takes "is the address null" from the flags of an addition that ld relaxes to lea,
+ * which sets none.
+ */
+extern _Thread_local struct cpu host_cpu __attribute__((tls_model("local-exec")));
+
+static inline struct cpu *this_cpu(void)
+{
+	return &host_cpu;
+}
+
+#endif

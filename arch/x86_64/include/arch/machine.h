@@ -1,0 +1,21 @@
+/*
+ * Where the machine puts the kernel's windows (48-bit, 4 levels). The host has a header of the same name.
+ *
+ *	0xffff_8000_0000_0000  direct map of all RAM, 16 TiB at most: 32-bit frame numbers
+ *	0xffff_a000_0000_0000  frame array: struct page of pfn n at base + 16 n
+ *	0xffff_c000_0000_0000  vmalloc window, 32 TiB
+ *	0xffff_ffff_8000_0000  kernel image
+ *
+ * Unmapped space lies between all of them.
+ */
+#ifndef ARCH_MACHINE_H
+#define ARCH_MACHINE_H
+
+#define DIRECTMAP_BASE 0xffff800000000000UL
+#define DIRECTMAP_SIZE (1UL << 44)
+#define FRAMES_BASE    0xffffa00000000000UL
+#define VMALLOC_START  0xffffc00000000000UL
+#define VMALLOC_END    0xffffe00000000000UL
+#define KIMAGE_BASE    0xffffffff80000000UL
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * What each CPU owns. GS points at the running CPU's struct cpu once arch_init_early() has run; its first field is its
+ * own address, so that one load finds it. The host has a header of the same name, with a thread as a CPU.
+ */
+#ifndef ARCH_PERCPU_H
+#define ARCH_PERCPU_H
+
+#include <lib/compiler.h>
+
+enum { CPUS_MAX = 64, HELD_LOCKS_MAX = 8 };
+
+struct spinlock;
+
+struct cpu {
+	struct cpu *self;         /* at gs:0 */
+	uint32_t id;              /* 0 is the CPU that booted */
+	uint32_t interrupt_depth; /* nesting of handlers; trap.asm counts it. Offset asserted there */
+	/* Debug build: the spinlocks this CPU holds, in order of taking. */
+	uint32_t held_locks;
+	const struct spinlock *held[HELD_LOCKS_MAX];
+};
+
+_Static_assert(offsetof(struct cpu, interrupt_depth) == 12, "trap.asm counts interrupt nesting at gs:12");
+
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *cpu;
+	__asm__("movq %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+
+#endif

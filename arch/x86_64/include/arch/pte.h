@@ -1,0 +1,153 @@
+/*
+ * The page-table entry: format only, no walk, no policy. Shared by both machines, so that hosted tests build and read
+ * the tables the processor would. Intel SDM vol. 3A, tables 4-15 to 4-20.
+ *
+ * A table is 512 entries in one frame. Level 1 entries map 4 KiB pages; entries of level 2 and 3 either point to a
+ * table of the level below or, with PTE_LARGE, map 2 MiB and 1 GiB; level 4 is the root.
+ */
+#ifndef ARCH_PTE_H
+#define ARCH_PTE_H
+
+#include <arch/page.h>
+
+typedef struct {
+	uint64_t raw;
+} pte_t;
+
+/* Protection and cache bits of a leaf, in the entry's own format (a 4 KiB leaf's; PAT moves in large ones). */
+typedef struct {
+	uint64_t raw;
+} pgprot_t;
+
+enum {
+	PT_ENTRIES = 512,
+	PT_INDEX_BITS = 9,
+	PT_LEVELS = 4,
+	PT_LEAF_LEVELS = 3, /* leaves stand at levels 1..3 */
+};
+
+#define PTE_PRESENT    (1ULL << 0)
+#define PTE_WRITE      (1ULL << 1)
+#define PTE_USER       (1ULL << 2)
+#define PTE_WRITE_THRU (1ULL << 3)
+#define PTE_NO_CACHE   (1ULL << 4)
+#define PTE_ACCESSED   (1ULL << 5)
+#define PTE_DIRTY      (1ULL << 6)
+#define PTE_LARGE      (1ULL << 7) /* levels 2 and 3 */
+#define PTE_PAT        (1ULL << 7) /* level 1; bit 12 in large leaves */
+#define PTE_GLOBAL     (1ULL << 8)
+#define PTE_NO_EXEC    (1ULL << 63)
+#define PTE_MARK       (1ULL << 9)           /* ignored by the processor; a verifier's, zero between checks */
+#define PTE_ADDRESS    0x000ffffffffff000ULL /* bits 51..12 */
+
+/* What a protection may hold. */
+#define PGPROT_BITS                                                                                     \
+	(PTE_PRESENT | PTE_WRITE | PTE_WRITE_THRU | PTE_NO_CACHE | PTE_ACCESSED | PTE_DIRTY | PTE_PAT | \
+	 PTE_GLOBAL | PTE_NO_EXEC)
+
+/*
+ * An entry that points to a table carries, in bits 61..52 which the processor ignores there, how many entries of that
+ * table are present: 0..512. Whether a table has become empty is then known without looking at it, for tables from
+ * memblock as for those that have a struct page.
+ */
+#define PTE_USED_SHIFT 52
+#define PTE_USED_ONE   (1ULL << PTE_USED_SHIFT)
+#define PTE_USED       (0x3ffULL << PTE_USED_SHIFT)
+
+/*
+ * Kernel leaf protections under Linux's names. All are global: there is one kernel address space. Accessed and dirty
+ * are set from the start, so that the processor never has to write the tables.
+ */
+#define PAGE_KERNEL_BITS (PTE_PRESENT | PTE_ACCESSED | PTE_DIRTY | PTE_GLOBAL)
+#define PAGE_KERNEL      ((pgprot_t){PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC})
+#define PAGE_KERNEL_RO   ((pgprot_t){PAGE_KERNEL_BITS | PTE_NO_EXEC})
+#define PAGE_KERNEL_ROX  ((pgprot_t){PAGE_KERNEL_BITS})
+#define PAGE_KERNEL_EXEC ((pgprot_t){PAGE_KERNEL_BITS | PTE_WRITE}) /* W and X: refused by pagetable_map() */
+/* Uncached through the power-on PAT: PCD and PWT select entry 3, strong UC. */
+#define PAGE_KERNEL_NOCACHE ((pgprot_t){PAGE_KERNEL.raw | PTE_NO_CACHE | PTE_WRITE_THRU})
+
+/* Bytes that one entry of `level` (1..4) spans. */
+static inline uint64_t pt_level_size(unsigned level)
+{
+	return 1ULL << (PAGE_SHIFT + PT_INDEX_BITS * (level - 1));
+}
+
+/* Which entry of a `level` table translates `va`. */
+static inline unsigned pt_index(vaddr_t va, unsigned level)
+{
+	return va.raw >> (PAGE_SHIFT + PT_INDEX_BITS * (level - 1)) & (PT_ENTRIES - 1);
+}
+
+static inline bool pte_present(pte_t e)
+{
+	return e.raw & PTE_PRESENT;
+}
+
+/* Maps memory (as opposed to pointing to a table). pre: present, and `level` is the table's it stands in */
+static inline bool pte_is_leaf(pte_t e, unsigned level)
+{
+	return level == 1 || (e.raw & PTE_LARGE);
+}
+
+/* Tables are entered with every permission: the leaf decides. PTE_USED is 0. */
+static inline pte_t pte_table(paddr_t table)
+{
+	return (pte_t){table.raw | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED};
+}
+
+/* pre: pa aligned to the level's size; level 1..3. Moves PAT to where large leaves keep it. */
+static inline pte_t pte_leaf(paddr_t pa, pgprot_t prot, unsigned level)
+{
+	if (level == 1)
+		return (pte_t){pa.raw | prot.raw};
+	uint64_t pat = prot.raw & PTE_PAT ? 1ULL << 12 : 0;
+	return (pte_t){pa.raw | (prot.raw & ~PTE_PAT) | pat | PTE_LARGE};
+}
+
+/* Start of the memory that a leaf of `level` maps. */
+static inline paddr_t pte_leaf_paddr(pte_t e, unsigned level)
+{
+	return paddr(e.raw & PTE_ADDRESS & ~(pt_level_size(level) - 1));
+}
+
+static inline pgprot_t pte_leaf_prot(pte_t e, unsigned level)
+{
+	uint64_t bits = e.raw & ~PTE_ADDRESS;
+	if (level == 1)
+		return (pgprot_t){bits};
+	return (pgprot_t){(bits & ~PTE_LARGE) | (e.raw & 1ULL << 12 ? PTE_PAT : 0)};
+}
+
+static inline paddr_t pte_table_paddr(pte_t e)
+{
+	return paddr(e.raw & PTE_ADDRESS);
+}
+
+/* Present entries of the table that `e` points to. */
+static inline unsigned pte_used(pte_t e)
+{
+	return (unsigned)((e.raw & PTE_USED) >> PTE_USED_SHIFT);
+}
+
+static inline bool pgprot_is_write_exec(pgprot_t prot)
+{
+	return (prot.raw & (PTE_WRITE | PTE_NO_EXEC)) == PTE_WRITE;
+}
+
+/* "r--", "rw-", "r-x", "rwx". */
+static inline const char *pgprot_access(pgprot_t prot)
+{
+	if (prot.raw & PTE_NO_EXEC)
+		return prot.raw & PTE_WRITE ? "rw-" : "r--";
+	return prot.raw & PTE_WRITE ? "rwx" : "r-x";
+}
+
+/* What the power-on PAT makes of the cache bits (its upper half repeats the lower): Intel SDM vol. 3A, table 12-12. */
+static inline const char *pgprot_memory_type(pgprot_t prot)
+{
+	if (prot.raw & PTE_NO_CACHE)
+		return prot.raw & PTE_WRITE_THRU ? "UC" : "UC-";
+	return prot.raw & PTE_WRITE_THRU ? "WT" : "WB";
+}
+
+#endif

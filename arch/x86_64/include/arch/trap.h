@@ -1,0 +1,69 @@
+/*
+ * Exceptions and interrupts as C sees them. trap.asm saves a frame and calls trap_entry(), which counts nesting and
+ * passes exceptions up to trap_handle() (declared here, defined in kernel/fault.c) and device interrupts to their
+ * handlers.
+ */
+#ifndef ARCH_TRAP_H
+#define ARCH_TRAP_H
+
+#include <lib/addr.h>
+#include <lib/compiler.h>
+
+enum {
+	TRAP_DIVIDE = 0,
+	TRAP_DEBUG = 1,
+	TRAP_NMI = 2,
+	TRAP_BREAKPOINT = 3,
+	TRAP_INVALID_OPCODE = 6,
+	TRAP_DOUBLE_FAULT = 8,
+	TRAP_GENERAL_PROTECTION = 13,
+	TRAP_PAGE_FAULT = 14,
+	TRAP_MACHINE_CHECK = 18,
+	TRAP_EXCEPTIONS = 32, /* vectors below are the processor's */
+	TRAP_VECTORS = 256,
+};
+
+/* Page-fault error code. Do not rely on PRESENT when RESERVED is set: emulators differ. */
+enum {
+	FAULT_PRESENT = 1 << 0,
+	FAULT_WRITE = 1 << 1,
+	FAULT_USER = 1 << 2,
+	FAULT_RESERVED = 1 << 3,
+	FAULT_FETCH = 1 << 4,
+};
+
+/* As trap.asm pushes it, lowest address first. */
+struct trap_frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t vector, error;
+	uint64_t rip, cs, rflags, rsp, ss; /* the processor's part */
+};
+
+/*
+ * Installs GDT, TSS with guarded IST stacks for #DF, NMI, #MC and #DB, the IDT, GS, and the boot CPU's struct cpu. From
+ * here on a fault prints instead of rebooting. The guards below the stacks become real when mm_init() switches to the
+ * final page tables, which leave them unmapped.
+ */
+void arch_init_early(void);
+
+/* An exception. Returns only if the frame may be resumed (an expected fault redirected it). Defined in kernel/. */
+void trap_handle(struct trap_frame *frame);
+
+/* `handler` runs in interrupt context with interrupts masked. vector >= TRAP_EXCEPTIONS. */
+void irq_register(unsigned vector, void (*handler)(struct trap_frame *frame));
+
+/* True once arch_init_early() has set GS: this_cpu() may be used. */
+bool arch_is_ready(void);
+
+/* "page fault", "double fault", …; never NULL. */
+const char *trap_name(unsigned vector);
+
+/* A stack and the unmapped page below it; `what` is "kernel stack", "#DF stack", …. NULL-terminated by what == NULL. */
+struct guarded_stack {
+	const char *what;
+	struct vrange guard;
+	struct vrange stack;
+};
+extern const struct guarded_stack guarded_stacks[];
+
+#endif

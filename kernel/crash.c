@@ -1,0 +1,159 @@
+/*
+ * Deliberate mistakes. Each is written as a careless programmer would, out of the optimiser's sight, so that what is
+ * reported is what a real one would get.
+ */
+#include <boot/entry.h>
+#include <kernel/console.h>
+#include <kernel/crash.h>
+#include <lib/panic.h>
+#include <lib/string.h>
+#include <mm/kmalloc.h>
+#include <mm/vmalloc.h>
+
+/* The compiler forgets what it knows about a pointer. */
+static void *launder(const void *pointer)
+{
+	void *same;
+	__asm__ volatile("" : "=r"(same) : "0"(pointer));
+	return same;
+}
+
+static void read_byte(const void *pointer)
+{
+	(void)*(const volatile char *)launder(pointer);
+}
+
+static void write_byte(const void *pointer)
+{
+	*(volatile char *)launder(pointer) = 1;
+}
+
+static void run_bytes(const void *pointer)
+{
+	void (*code)(void) = (void (*)(void))(uintptr_t)launder(pointer);
+	code();
+}
+
+static char *vmalloc_or_stop(size_t size)
+{
+	char *area = vmalloc(size);
+	ASSERT(area);
+	return area;
+}
+
+static void vmalloc_overflow(void)
+{
+	size_t size = 3 * PAGE_SIZE;
+	read_byte(vmalloc_or_stop(size) + size);
+}
+
+/* The slack of the last page is mapped; only an access beyond it can be seen. */
+static void vmalloc_overflow_odd(void)
+{
+	size_t size = 12345;
+	read_byte(vmalloc_or_stop(size) + align_up(size, PAGE_SIZE));
+}
+
+static void use_after_vfree(void)
+{
+	char *area = vmalloc_or_stop(PAGE_SIZE);
+	vfree(area);
+	write_byte(area);
+}
+
+static NOINLINE unsigned recurse(unsigned depth, const volatile bool *endless)
+{
+	volatile char frame[200];
+	frame[0] = (char)depth;
+	if (!*endless)
+		return depth;
+	return recurse(depth + 1, endless) + (unsigned char)frame[0];
+}
+
+static void stack_overflow(void)
+{
+	bool endless = true;
+	recurse(0, launder(&endless));
+}
+
+static void null_member(void)
+{
+	read_byte((const void *)0x28);
+}
+
+static void text_write(void)
+{
+	write_byte(text_start);
+}
+
+static void rodata_write(void)
+{
+	write_byte(rodata_start);
+}
+
+static void exec_data(void)
+{
+	static unsigned char code[] = {0xc3}; /* ret */
+	run_bytes(code);
+}
+
+static void kmalloc_double_free(void)
+{
+	char *object = kmalloc(100, GFP_KERNEL);
+	ASSERT(object);
+	kfree(object);
+	kfree(launder(object));
+}
+
+static void non_canonical(void)
+{
+	read_byte((const void *)0x0000dead00000000UL);
+}
+
+static void divide(void)
+{
+	__asm__ volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; divl %%ecx" : : "a"(1) : "ecx", "edx", "cc");
+}
+
+static void assertion(void)
+{
+	int two = (int)(uintptr_t)launder((const void *)2);
+	ASSERT(two + two == 5);
+}
+
+static const struct crash {
+	const char *name, *what;
+	void (*make)(void);
+} crashes[] = {
+        {"vmalloc-overflow", "reads the byte after a vmalloc area of 3 pages", vmalloc_overflow},
+        {"vmalloc-overflow-odd", "reads the first byte after the last page of an area of 12345 bytes",
+         vmalloc_overflow_odd},
+        {"use-after-vfree", "writes to a vmalloc area that was freed", use_after_vfree},
+        {"stack-overflow", "recurses without end", stack_overflow},
+        {"null", "reads a member at offset 0x28 of a structure at NULL", null_member},
+        {"text-write", "writes to the kernel's code", text_write},
+        {"rodata-write", "writes to a constant", rodata_write},
+        {"exec-data", "runs data", exec_data},
+        {"double-free", "frees a kmalloc object twice", kmalloc_double_free},
+        {"non-canonical", "reads at an address that no pointer can have", non_canonical},
+        {"divide", "divides by zero", divide},
+        {"assert", "asserts what is not so", assertion},
+};
+
+bool crash_on_purpose(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++) {
+		if (strcmp(crashes[i].name, name) != 0)
+			continue;
+		kprintf("On purpose: %s\n", crashes[i].what);
+		crashes[i].make();
+		panic("crash: %s went unnoticed", name);
+	}
+	return false;
+}
+
+void crash_list(struct printer *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
+		print(out, "  %-22s %s\n", crashes[i].name, crashes[i].what);
+}

@@ -1,0 +1,20 @@
+/*
+ * Kernel parameters: words separated by blanks, `name` or `name=value`. Known: test[=GLOB] bench[=GLOB] seed=N exit
+ * shell, and what docs/ lists beside them. Unknown words and bad values are named in a warning and ignored.
+ */
+#ifndef KERNEL_CMDLINE_H
+#define KERNEL_CMDLINE_H
+
+#include <lib/compiler.h>
+
+struct parameters {
+	bool test, bench, exit, shell;
+	char test_glob[64], bench_glob[64]; /* "*" when no glob was given */
+	uint64_t seed;
+	char crash[32]; /* crash=NAME: do this on purpose after boot; see kernel/crash.c */
+};
+
+/* Parses; each complaint goes to `complain` as one line. */
+void cmdline_parse(const char *text, struct parameters *parameters, void (*complain)(const char *fmt, ...));
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * Where words go: COM1 always, VGA text where there is any (<arch/devices.h>). Usable from the first C instruction, in
+ * any context. Each CPU fills a line of its own, which goes out whole at its newline, so that lines of several CPUs do
+ * not mix.
+ */
+#ifndef KERNEL_CONSOLE_H
+#define KERNEL_CONSOLE_H
+
+#include <lib/printer.h>
+
+/* The console as a sink that can name code addresses. */
+extern struct printer console;
+
+/* The serial line is ready; call first. VGA joins when vga_init() is called. */
+void console_init(void);
+
+/* Sends out this CPU's unfinished line: a prompt. */
+void console_flush(void);
+
+#define kprintf(...) print(&console, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,240 @@
+/*
+ * From the boot loader's jump to the prompt, as a table of contents. The only file that sees both boot/ and mm/: it turns
+ * what the loader said and where the linker put things into the plain data that mm_init() takes.
+ */
+#include <arch/cpu.h>
+#include <arch/devices.h>
+#include <arch/directmap.h>
+#include <arch/trap.h>
+#include <boot/boot_info.h>
+#include <boot/entry.h>
+#include <kernel/bench.h>
+#include <kernel/cmdline.h>
+#include <kernel/console.h>
+#include <kernel/crash.h>
+#include <kernel/panic.h>
+#include <kernel/selftest.h>
+#include <kernel/shell.h>
+#include <kernel/symbols.h>
+#include <lib/panic.h>
+#include <lib/string.h>
+#include <mm/memblock.h>
+#include <mm/mm.h>
+#include <mm/vmalloc.h>
+
+/* What somebody sees who boots the image with no command line at all. */
+#define DEFAULT_CMDLINE "test shell"
+
+#define VGA_TEXT_BYTES (80 * 25 * sizeof(uint16_t))
+
+/* Fast enough to interrupt every test, slow enough not to drown an emulated one. */
+enum { TICKS_PER_SECOND = 100 };
+
+static struct boot_info boot_info;
+static struct parameters parameters;
+
+extern const struct test_suite *const all_suites[];    /* tests/common: in the kernel and on the host */
+extern const struct test_suite *const kernel_suites[]; /* tests/kernel: what only a machine can show */
+static const struct test_suite *const *const suite_tables[] = {all_suites, kernel_suites, NULL};
+
+/* Instructions under -icount, cycles elsewhere, since the loader's jump, without the time spent printing. */
+static uint64_t printing_time;
+
+static uint64_t time_since_boot(void)
+{
+	return rdtsc() - boot_tsc - printing_time;
+}
+
+static void hear_boot_loader(uint32_t magic, paddr_t info)
+{
+	const char *refusal =
+	        boot_handoff(magic, info, (const void *)DIRECTMAP_BASE, BOOT_REACHABLE, &boot_info);
+	if (refusal)
+		panic("%s", refusal);
+
+	static char text[BOOT_CMDLINE_MAX];
+	long size = fw_cfg_read_file("opt/octavo/cmdline", text, sizeof(text) - 1);
+	if (size > 0) {
+		text[min_u64((uint64_t)size, sizeof(text) - 1)] = '\0';
+		boot_append_cmdline(&boot_info, text);
+	}
+	if (boot_info.text_screen.raw)
+		vga_init(paddr_to_directmap(boot_info.text_screen));
+	symbols_init(&boot_info);
+	cmdline_parse(boot_info.cmdline[0] ? boot_info.cmdline : DEFAULT_CMDLINE, &parameters, warn);
+}
+
+static const char *range_type_name(uint32_t type)
+{
+	switch (type) {
+	case BOOT_RAM:
+		return "RAM";
+	case BOOT_ACPI_RECLAIMABLE:
+		return "ACPI tables";
+	case BOOT_ACPI_NVS:
+		return "ACPI NVS";
+	case BOOT_BAD_RAM:
+		return "defective RAM";
+	default:
+		return "reserved";
+	}
+}
+
+static void print_machine(void)
+{
+	kprintf("Octavo, %s build, loaded by %s\n", IS_DEBUG ? "debug" : "release", boot_info.loader);
+	kprintf("CPU: %s %s, %u physical and %u linear address bits\n", cpu_features.vendor,
+	        cpu_features.brand, cpu_features.physical_bits, cpu_features.linear_bits);
+	kprintf("Command line: %s\n", boot_info.cmdline);
+	kprintf("Memory map from the firmware:\n");
+	for (size_t i = 0; i < boot_info.nr_ranges; i++) {
+		const struct boot_range *r = &boot_info.ranges[i];
+		kprintf("  0x%012lx-0x%012lx %12lu kB %s\n", r->range.start.raw, r->range.end.raw,
+		        prange_size(r->range) >> 10, range_type_name(r->type));
+	}
+	for (size_t i = 0; i < boot_info.nr_warnings; i++)
+		warn("boot: %s", boot_info.warnings[i]);
+	if (boot_info.nr_warnings_dropped)
+		warn("boot: %zu more warnings found no room", boot_info.nr_warnings_dropped);
+}
+
+static struct mm_segment image_segment(const char *name, const char *start, const char *end, pgprot_t prot)
+{
+	return (struct mm_segment){
+	        .name = name,
+	        .va = {vaddr_of(start), vaddr_of(end)},
+	        .pa = paddr((uintptr_t)start - KIMAGE_BASE),
+	        .prot = prot,
+	};
+}
+
+static void activate_address_space(paddr_t root)
+{
+	write_cr3(root);
+	cpu_init_protection();
+}
+
+static void report_stage(const char *stage)
+{
+	uint64_t before = rdtsc();
+	kprintf("[%10lu] %s\n", before - boot_tsc - printing_time, stage);
+	printing_time += rdtsc() - before;
+}
+
+/* The data segment is everything writable but the pages below the stacks, which stay unmapped. */
+static size_t describe_image(struct mm_segment *segments)
+{
+	const char *const holes[] = {boot_stack_guard, ist_df_guard, ist_nmi_guard, ist_mc_guard,
+	                             ist_db_guard};
+	const char *start = data_start;
+	size_t count = 0;
+
+	segments[count++] = image_segment("text", text_start, text_end, PAGE_KERNEL_ROX);
+	segments[count++] = image_segment("rodata", rodata_start, rodata_end, PAGE_KERNEL_RO);
+	while (start < data_end) {
+		const char *end = data_end;
+		for (size_t i = 0; i < ARRAY_SIZE(holes); i++) {
+			if (holes[i] >= start && holes[i] < end)
+				end = holes[i];
+		}
+		if (start < end)
+			segments[count++] = image_segment("data", start, end, PAGE_KERNEL);
+		start = end + PAGE_SIZE;
+	}
+	return count;
+}
+
+static void start_memory(void)
+{
+	static struct prange available[BOOT_RANGES_MAX], unavailable[BOOT_RANGES_MAX];
+	static struct mm_reservation reserved[BOOT_IN_USE_MAX + 1];
+	static struct mm_segment image[8];
+	static struct mm_boot_map map = {
+	        .available = available,
+	        .unavailable = unavailable,
+	        .reserved = reserved,
+	        .image = image,
+	        .early_limit = {BOOT_REACHABLE},
+	        .vmalloc = {{VMALLOC_START}, {VMALLOC_END}},
+	        .activate = activate_address_space,
+	        .progress = report_stage,
+	};
+
+	for (size_t i = 0; i < boot_info.nr_ranges; i++) {
+		const struct boot_range *r = &boot_info.ranges[i];
+		if (r->type == BOOT_RAM)
+			available[map.nr_available++] = r->range;
+		else
+			unavailable[map.nr_unavailable++] = r->range;
+	}
+	reserved[map.nr_reserved++] = (struct mm_reservation){
+	        .what = "kernel image",
+	        .range = prange((uintptr_t)kimage_start - KIMAGE_BASE, (uintptr_t)kimage_end - KIMAGE_BASE),
+	};
+	for (size_t i = 0; i < boot_info.nr_in_use; i++) {
+		reserved[map.nr_reserved++] = (struct mm_reservation){
+		        .what = boot_info.in_use[i].what,
+		        .range = boot_info.in_use[i].range,
+		};
+	}
+	map.nr_image = describe_image(image);
+	map.max_level = cpu_features.gigabyte_pages ? 3 : 2;
+
+	vga_init(NULL); /* its window leaves the address space with the loader's tables */
+	const char *refusal = mm_init(&map);
+	if (refusal)
+		panic("mm: %s", refusal);
+	uint64_t ready = time_since_boot();
+	kprintf("BENCH {\"name\":\"boot.mm_ready\",\"insns\":%lu,\"n\":1}\n", ready);
+	if (boot_info.text_screen.raw)
+		vga_init(ioremap(boot_info.text_screen.raw, VGA_TEXT_BYTES));
+
+	if (mm_memblock()->lost)
+		warn("mm: %lu kB of RAM could not be used", mm_memblock()->lost >> 10);
+	memory_map_dump(&console);
+	layout_dump(&console);
+	meminfo_dump(&console);
+}
+
+static void count_tick(void)
+{
+	/* Being interrupted is the point: nothing else is due. */
+}
+
+/* What the command line asks for, in the order that makes sense. True unless a test failed. */
+static bool do_as_told(void)
+{
+	bool passed = true;
+
+	if (parameters.crash[0] && !crash_on_purpose(parameters.crash)) {
+		warn("crash=%s: no such crash; there are:", parameters.crash);
+		crash_list(&console);
+	}
+	if (parameters.bench)
+		bench_run(parameters.bench_glob);
+	if (parameters.test) {
+		timer_start(TICKS_PER_SECOND, count_tick);
+		irq_enable();
+		passed = selftest_run(suite_tables, parameters.test_glob, parameters.seed);
+		irq_disable();
+		timer_stop();
+	}
+	if (parameters.shell)
+		shell_run(suite_tables, parameters.seed);
+	return passed;
+}
+
+void kernel_main(uint32_t magic, paddr_t info)
+{
+	arch_init_early();
+	console_init();
+	hear_boot_loader(magic, info);
+	print_machine();
+	start_memory();
+
+	bool passed = do_as_told();
+	if (parameters.exit)
+		debug_exit(passed ? EXIT_PASSED : EXIT_FAILED);
+	kprintf("Nothing left to do: halted.\n");
+	cpu_halt_forever();
+}

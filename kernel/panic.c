@@ -1,0 +1,229 @@
+/*
+ * Reports: one for a panic, a line for a warning. Everything here allocates nothing and takes no lock that a dead CPU
+ * could hold.
+ *
+ * R1  A CPU reports once. What goes wrong while it reports prints one line and ends the machine; what goes wrong with
+ *     that line ends it in silence.
+ * R2  An expectation is used up by the first panic or exception of its CPU; a second one is reported.
+ */
+#include <arch/cpu.h>
+#include <arch/devices.h>
+#include <arch/irq.h>
+#include <arch/trap.h>
+#include <kernel/console.h>
+#include <kernel/panic.h>
+#include <lib/align.h>
+#include <lib/panic.h>
+#include <lib/string.h>
+
+enum { FRAMES_MAX = 24 };
+
+static struct expectation *expectations[CPUS_MAX];
+static unsigned reports[CPUS_MAX];
+static const char *activity;
+
+static unsigned current_cpu(void)
+{
+	return arch_is_ready() ? this_cpu()->id : 0;
+}
+
+/* ---- Backtraces ---- */
+
+/* A saved frame pointer and the return address above it lie at `rbp`. */
+static bool is_on_a_stack(uint64_t rbp)
+{
+	if (!is_aligned(rbp, sizeof(uint64_t)))
+		return false;
+	for (const struct guarded_stack *s = guarded_stacks; s->what; s++) {
+		if (rbp >= s->stack.start.raw && rbp <= s->stack.end.raw - 2 * sizeof(uint64_t))
+			return true;
+	}
+	return false;
+}
+
+/* A return address lies behind its call, which may be the last instruction of its function: look one byte before. */
+static void print_frame(struct printer *out, unsigned number, uint64_t rip, bool is_return)
+{
+	uintptr_t offset;
+	const char *name = out->symbol ? out->symbol(rip - is_return, &offset) : NULL;
+
+	if (name)
+		print(out, "  %2u  0x%016lx  %s+0x%lx\n", number, (unsigned long)rip, name,
+		      offset + is_return);
+	else
+		print(out, "  %2u  0x%016lx\n", number, (unsigned long)rip);
+}
+
+/* Goes on to the caller; false at the end of what is known to be a stack. */
+static bool step_out(uint64_t *rip, uint64_t *rbp)
+{
+	if (!is_on_a_stack(*rbp))
+		return false;
+	const uint64_t *frame = (const uint64_t *)*rbp;
+	*rbp = frame[0];
+	*rip = frame[1];
+	return *rip != 0;
+}
+
+void backtrace_print(struct printer *out, uint64_t rip, uint64_t rbp)
+{
+	bool is_return = !rip;
+	bool more = rip || step_out(&rip, &rbp);
+
+	print(out, "Backtrace:\n");
+	for (unsigned number = 0; more && number < FRAMES_MAX; number++) {
+		uint64_t shown = rip;
+		unsigned repeats = 0;
+
+		print_frame(out, number, rip, is_return);
+		while ((more = step_out(&rip, &rbp)) && rip == shown)
+			repeats++;
+		if (repeats) /* recursion is told once */
+			print(out, "      ... %u times more\n", repeats);
+		is_return = true;
+	}
+	if (more)
+		print(out, "  ... and so on\n");
+}
+
+/* ---- Expectations ---- */
+
+void panic_expect(struct expectation *expectation)
+{
+	if (expectation) {
+		expectation->interrupt_depth = this_cpu()->interrupt_depth;
+		expectation->faulted = false;
+		expectation->message[0] = '\0';
+	}
+	expectations[this_cpu()->id] = expectation;
+}
+
+struct expectation *panic_take_expectation(void)
+{
+	struct expectation *expectation = expectations[current_cpu()];
+	expectations[current_cpu()] = NULL;
+	return expectation;
+}
+
+/* ---- Panic ---- */
+
+void panic_set_activity(const char *what)
+{
+	activity = what;
+}
+
+static NORETURN void leave(void)
+{
+	debug_exit(EXIT_PANIC);
+	cpu_halt_forever();
+}
+
+bool report_begin(void)
+{
+	irq_disable();
+	unsigned nth = ++reports[current_cpu()];
+	if (nth > 2)
+		leave();
+	console_flush();
+	return nth == 1;
+}
+
+NORETURN void report_end(void)
+{
+	if (activity)
+		kprintf("While: %s\n", activity);
+	kprintf("End of report: the kernel stops.\n");
+	leave();
+}
+
+NORETURN void panic(const char *fmt, ...)
+{
+	static char text[sizeof(((struct expectation *)NULL)->message)];
+	struct expectation *expected = panic_take_expectation();
+	struct buffer_printer buffer;
+	va_list args;
+
+	buffer_printer_init(&buffer, expected ? expected->message : text, sizeof(text));
+	buffer.printer.symbol = console.symbol;
+	va_start(args, fmt);
+	vprint(&buffer.printer, fmt, args);
+	va_end(args);
+	if (expected) {
+		this_cpu()->interrupt_depth = expected->interrupt_depth;
+		context_resume(&expected->context);
+	}
+	if (!report_begin()) {
+		kprintf("PANIC within the report: %s\n", buffer.text);
+		leave();
+	}
+	kprintf("\nPANIC on CPU %u%s: %s\n", current_cpu(),
+	        arch_is_ready() && in_interrupt() ? ", in a handler" : "", buffer.text);
+	backtrace_print(&console, 0, (uint64_t)__builtin_frame_address(0));
+	report_end();
+}
+
+/* ---- Warnings ---- */
+
+/* So many in a row are shown, then so many cycles (a second or two) must pass. */
+enum { WARN_BURST = 10 };
+#define WARN_WINDOW (1UL << 32)
+
+static char last_warning[256];
+static unsigned long warnings;
+static bool quiet;
+static struct {
+	uint64_t since; /* when the window began */
+	unsigned shown, suppressed;
+} limit;
+
+/* May this one be shown? Opens a new window when the old one is over, telling what was kept back. */
+static bool warn_permit(void)
+{
+	uint64_t now = rdtsc();
+
+	if (now - limit.since > WARN_WINDOW) {
+		if (limit.suppressed)
+			kprintf("warning: %u warnings were not shown\n", limit.suppressed);
+		limit.since = now;
+		limit.shown = limit.suppressed = 0;
+	}
+	if (limit.shown < WARN_BURST) {
+		limit.shown++;
+		return true;
+	}
+	if (!limit.suppressed++)
+		kprintf("warning: too many at once; those that follow are counted, not shown\n");
+	return false;
+}
+
+void warn(const char *fmt, ...)
+{
+	irqflags_t flags = irq_save();
+	struct buffer_printer buffer;
+	va_list args;
+
+	buffer_printer_init(&buffer, last_warning, sizeof(last_warning));
+	buffer.printer.symbol = console.symbol;
+	va_start(args, fmt);
+	vprint(&buffer.printer, fmt, args);
+	va_end(args);
+	warnings++;
+	if (!quiet && warn_permit())
+		kprintf("warning: %s\n", last_warning);
+	irq_restore(flags);
+}
+
+const char *warn_last(void)
+{
+	return last_warning;
+}
+
+unsigned long warn_count(void)
+{
+	return warnings;
+}
+
+void warn_quiet(bool on)
+{
+	quiet = on;
+}

@@ -1,0 +1,291 @@
+/*
+ * Buddy allocator (Knowlton 1965; Knuth, TAOCP 1, 2.5).
+ *
+ * Manages the frames of one span as blocks of 2^k frames, each aligned to its own size; allocates by halving,
+ * frees by joining halves. There is a block for a request if and only if some aligned run of that size is
+ * free.
+ *
+ *	order 2   [       A       ]
+ *	order 1   [   B   |   C   ]      C is B's buddy: their frame numbers differ in bit 1, their order.
+ *
+ * A block is known by its head, the entry of its first frame. Free heads of one order form a doubly linked
+ * list through their entries, as 32-bit frame numbers; `nonempty` has a bit per order, so that the smallest
+ * sufficient order is one bit scan away.
+ *
+ * I1  A block is aligned to its size and lies inside the span. Its head alone says what it is: no other entry
+ *     inside a free block claims to be a head (P4 of <mm/page.h>).
+ * I2  List k holds free blocks of order k, linked both ways, `count` of them.
+ * I3  Bit k of `nonempty` is set if and only if list k is not empty.
+ * I4  Two free buddies never coexist: what is freed merges before it is linked.
+ * I5  nr_free is the number of frames on the lists.
+ * I6  Every frame given to us is in exactly one block: frames in free blocks, all of them on the lists, and
+ *     frames in held blocks add up to nr_managed.
+ * I7  For a block smaller than its section, the section's group heads are written; for one smaller than its
+ *     group, the group. So the entry of a block's buddy is written and may be read: both lie in one section,
+ *     at one level.
+ *
+ * I7 is what lets the array be garbage where no block was ever cut. It is established before the first cut of
+ * a block and before a block is seeded, in cut_is_written() and buddy_add(), nowhere else.
+ *
+ * No lock: the owner serialises. Alloc and free take at most MAX_PAGE_ORDER steps, each touching at most four
+ * entries; the first cut of a 1 GiB or a 2 MiB block writes 511 entries once (page.c).
+ */
+#include <mm/buddy.h>
+
+#include <lib/bits.h>
+#include <lib/panic.h>
+
+void buddy_init(struct buddy *buddy, struct page *frames, pfn_t start, pfn_t end, pfn_t array_end,
+                const uint64_t *backed)
+{
+	ASSERT(start.raw <= end.raw && end.raw <= array_end.raw && array_end.raw <= PFN_NONE);
+	*buddy = (struct buddy){
+	        .frames = frames,
+	        .start = (uint32_t)start.raw,
+	        .end = (uint32_t)end.raw,
+	        .array_end = (uint32_t)array_end.raw,
+	        .backed = backed,
+	};
+	for (unsigned order = 0; order < PAGE_ORDERS; order++)
+		buddy->free[order].head = PFN_NONE;
+}
+
+/* The block becomes free and the first of its list. Written as two fields: the flags beside them stay. */
+static ALWAYS_INLINE void link_free(struct buddy *buddy, uint32_t n, unsigned order)
+{
+	struct page *page = &buddy->frames[n];
+	uint32_t next = buddy->free[order].head;
+
+	page->next = next;
+	page->prev = PFN_NONE;
+	page->type_order = page_type_order(PAGE_FREE, order);
+	if (next != PFN_NONE)
+		buddy->frames[next].prev = n;
+	buddy->free[order].head = n;
+	buddy->free[order].count++;
+	buddy->nonempty |= 1U << order;
+}
+
+/* Off its list; the entry still says PAGE_FREE. */
+static ALWAYS_INLINE void unlink_free(struct buddy *buddy, uint32_t n, unsigned order)
+{
+	uint32_t next = buddy->frames[n].next, prev = buddy->frames[n].prev;
+
+	if (next != PFN_NONE)
+		buddy->frames[next].prev = prev;
+	if (prev != PFN_NONE)
+		buddy->frames[prev].next = next;
+	else
+		buddy->free[order].head = next;
+	if (--buddy->free[order].count == 0)
+		buddy->nonempty &= ~(1U << order);
+}
+
+static ALWAYS_INLINE struct page *hold(struct buddy *buddy, uint32_t n, unsigned order)
+{
+	struct page *page = &buddy->frames[n];
+	page->type_order = page_type_order(PAGE_HELD, order);
+	return page;
+}
+
+/*
+ * I7, before a cut that leaves a head at `upper`, the smallest of the cut's upper halves. One question is
+ * enough: every other head of the same cut is either in upper's group or the first of a group.
+ */
+static ALWAYS_INLINE void cut_is_written(struct buddy *buddy, uint32_t upper)
+{
+	if (unlikely(!page_entry_written(buddy->frames, upper)))
+		page_entry_make_written(buddy->frames, upper, buddy->array_end);
+}
+
+/*
+ * The block of order `from` at n is on no list: frees all of it but the block of order `to` at `target`.
+ *
+ *	n                               order 3      target = n + 2, to = 1
+ *	[       |   .   |       |       ]
+ *	                [  free order 2 ]            the half without the target is free,
+ *	[ free 1][target]                            the other is cut again
+ */
+static ALWAYS_INLINE void cut_down(struct buddy *buddy, uint32_t n, unsigned from, uint32_t target,
+                                   unsigned to)
+{
+	if (from == to)
+		return;
+	cut_is_written(buddy, target | 1U << to);
+	while (from > to) {
+		uint32_t half = 1U << --from;
+		link_free(buddy, n | (~target & half), from);
+		n |= target & half;
+	}
+}
+
+struct page *buddy_alloc(struct buddy *buddy, unsigned order)
+{
+	uint32_t sufficient = buddy->nonempty >> order;
+	if (unlikely(!sufficient))
+		return NULL;
+
+	unsigned from = order + lowest_bit(sufficient);
+	uint32_t n = buddy->free[from].head;
+	unlink_free(buddy, n, from);
+	buddy->nr_free -= 1UL << order;
+	cut_down(buddy, n, from, n, order);
+	return hold(buddy, n, order);
+}
+
+struct page *buddy_alloc_range(struct buddy *buddy, unsigned order, pfn_t low, pfn_t high)
+{
+	uint64_t size = 1UL << order, end = min_u64(high.raw, buddy->end);
+	if (low.raw >= end)
+		return NULL;
+
+	for (unsigned from = order; from < PAGE_ORDERS; from++) {
+		for (uint32_t n = buddy->free[from].head; n != PFN_NONE; n = buddy->frames[n].next) {
+			uint64_t target = align_up(max_u64(n, low.raw), size);
+			if (target + size > min_u64(n + (1UL << from), end))
+				continue;
+			unlink_free(buddy, n, from);
+			buddy->nr_free -= size;
+			cut_down(buddy, n, from, (uint32_t)target, order);
+			return hold(buddy, (uint32_t)target, order);
+		}
+	}
+	return NULL;
+}
+
+size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, uint32_t caller)
+{
+	size_t got = 0;
+
+	/* Small blocks first: they serve single frames as well as large ones do, and nothing else. */
+	while (got < count && buddy->nonempty) {
+		unsigned order = (unsigned)min_u64(lowest_bit(buddy->nonempty), log2_floor(count - got));
+		if (order > GROUP_ORDER)
+			order = GROUP_ORDER; /* no more than one group to be written at a time */
+		struct page *page = buddy_alloc(buddy, order);
+		if (order > 0)
+			cut_is_written(buddy, (uint32_t)(page - buddy->frames) + 1);
+		for (struct page *end = page + (1UL << order); page < end; page++) {
+			page->caller = caller;
+			page->type_order = page_type_order(PAGE_HELD, 0);
+			pages[got++] = page;
+		}
+	}
+	return got;
+}
+
+void buddy_trim(struct buddy *buddy, struct page *page, size_t count)
+{
+	uint32_t n = (uint32_t)(page - buddy->frames), end = n + (1U << page->order);
+	uint32_t caller = page->caller;
+	uint32_t cut = n + (uint32_t)count;
+	if (cut == end)
+		return;
+	cut_is_written(buddy, cut);
+
+	/*
+	 *	[        4        |    2   | 1 | f |        free       ]   count = 7 of 16
+	 *
+	 * Kept: one block per bit of count, largest first. Freed: the ascending rest; no piece of it has a
+	 * free buddy, since that buddy holds frames which are kept.
+	 */
+	while (n < cut) {
+		unsigned order = log2_floor(cut - n);
+		hold(buddy, n, order)->caller = caller;
+		n += 1U << order;
+	}
+	buddy->nr_free += end - cut;
+	while (n < end) {
+		unsigned order = lowest_bit(n);
+		link_free(buddy, n, order);
+		n += 1U << order;
+	}
+}
+
+/*
+ * Links a block that is on no list, joined with its free buddy for as long as there is one.
+ *
+ * Invariant: [n, n + 2^order) is ours, aligned, and on no list. The buddy's entry may be read: in the span,
+ * thus in the array; in the same section, thus backed; written by I7. A buddy outside the span is another
+ * allocator's.
+ */
+static ALWAYS_INLINE void merge_and_link(struct buddy *buddy, uint32_t n, unsigned order)
+{
+	while (order < MAX_PAGE_ORDER) {
+		uint32_t other = n ^ 1U << order;
+		if (other - buddy->start >= buddy->end - buddy->start)
+			break;
+		if (buddy->frames[other].type_order != page_type_order(PAGE_FREE, order))
+			break;
+		unlink_free(buddy, other, order);
+		buddy->frames[n | other].type_order =
+		        page_type_order(PAGE_NONE, 0); /* P4: the upper head is absorbed */
+		n &= other;
+		order++;
+	}
+	link_free(buddy, n, order);
+}
+
+void buddy_add(struct buddy *buddy, pfn_t start, pfn_t end)
+{
+	ASSERT(start.raw <= end.raw && start.raw >= buddy->start && end.raw <= buddy->end);
+
+	uint32_t n = (uint32_t)start.raw, stop = (uint32_t)end.raw;
+	buddy->nr_managed += stop - n;
+	buddy->nr_free += stop - n;
+	while (n < stop) {
+		unsigned order = log2_floor(stop - n);
+		if (order > MAX_PAGE_ORDER)
+			order = MAX_PAGE_ORDER;
+		if (n && lowest_bit(n) < order)
+			order = lowest_bit(n);
+		if (order < MAX_PAGE_ORDER)
+			cut_is_written(buddy, n | 1U << order);
+		ASSERT(buddy->frames[n].type < PAGE_FREE); /* given twice */
+		merge_and_link(buddy, n, order);
+		n += 1U << order;
+	}
+}
+
+/* Why [frame, order] is no held block of ours: from written entries only. */
+static NOINLINE enum buddy_misuse classify(const struct buddy *buddy, uint64_t n, unsigned order)
+{
+	if (n < buddy->start || n >= buddy->end || !bit_test(buddy->backed, n >> SECTION_ORDER))
+		return BUDDY_OUTSIDE;
+	if (order > MAX_PAGE_ORDER || !is_aligned(n, 1UL << order))
+		return BUDDY_MISALIGNED;
+
+	const struct page *block = page_find_block_in(buddy->frames, n);
+	if (!block)
+		return BUDDY_RESERVED;
+	if (block->type == PAGE_FREE)
+		return page_entry_written(buddy->frames, n) ? BUDDY_FREE : BUDDY_NEVER;
+	if (block != &buddy->frames[n])
+		return BUDDY_INSIDE;
+	return block->type == PAGE_HELD ? BUDDY_WRONG_ORDER : BUDDY_WRONG_TYPE;
+}
+
+/*
+ * The one question on the way of a free. A head that is held with this order was checked when it was handed
+ * out, so that alignment, span and upper limit of the order need no question of their own.
+ */
+static ALWAYS_INLINE bool is_held_block(const struct buddy *buddy, uint64_t n, unsigned order)
+{
+	return n - buddy->start < buddy->end - buddy->start && bit_test(buddy->backed, n >> SECTION_ORDER) &&
+	       page_entry_written(buddy->frames, n) && order < PAGE_ORDERS &&
+	       buddy->frames[n].type_order == page_type_order(PAGE_HELD, order);
+}
+
+enum buddy_misuse buddy_judge_free(const struct buddy *buddy, pfn_t frame, unsigned order)
+{
+	return is_held_block(buddy, frame.raw, order) ? BUDDY_OK : classify(buddy, frame.raw, order);
+}
+
+enum buddy_misuse buddy_free(struct buddy *buddy, pfn_t frame, unsigned order)
+{
+	if (unlikely(!is_held_block(buddy, frame.raw, order)))
+		return classify(buddy, frame.raw, order);
+	buddy->nr_free += 1UL << order;
+	merge_and_link(buddy, (uint32_t)frame.raw, order);
+	return BUDDY_OK;
+}

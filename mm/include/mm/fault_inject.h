@@ -1,0 +1,27 @@
+/*
+ * Injected allocation failure. Each place where memory (a frame, an object, an address range) may be refused
+ * asks here first; a test arms the n-th question to be answered with "refused". Counting n upward until a
+ * call succeeds walks every error path. Debug build only: in release the question compiles to nothing.
+ */
+#ifndef MM_FAULT_INJECT_H
+#define MM_FAULT_INJECT_H
+
+#include <mm/gfp.h>
+#include <lib/compiler.h>
+
+/* The nth question from now (1 = the next) fails, once. */
+void fault_inject_arm(unsigned nth);
+
+/* Ends the session; true if the failure was delivered. */
+bool fault_inject_disarm(void);
+
+bool fault_inject_ask(void); /* out of line; use the function below */
+extern bool fault_inject_armed;
+
+/* Should this allocation pretend to be out of memory? __GFP_NOFAIL is never refused. */
+static inline bool fault_injected(gfp_t gfp)
+{
+	return IS_DEBUG && unlikely(fault_inject_armed) && !(gfp & __GFP_NOFAIL) && fault_inject_ask();
+}
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * Lock order of the memory subsystem, outermost first: holding a lock, a CPU may take only locks further
+ * down. Debug spinlocks assert it. No callback runs upward (reclaim, warn, panic report) with one of these
+ * held.
+ */
+#ifndef MM_LOCK_RANK_H
+#define MM_LOCK_RANK_H
+
+enum lock_rank {
+	RANK_VMALLOC = 10,    /* the virtual areas */
+	RANK_PAGETABLE = 20,  /* a walk may ask the page source for a table */
+	RANK_CACHE_LIST = 30, /* the list of all caches */
+	RANK_CACHE = 40,      /* one cache's slabs */
+	RANK_ZONE = 50,       /* one zone's buddy; asks nobody */
+	RANK_CONSOLE = 90,
+};
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * The page allocator: zones of RAM, each a struct buddy behind a lock, under Linux's names and contracts.
+ *
+ * Any context unless the flags say __GFP_RECLAIM (GFP_KERNEL does), which in interrupt context is reported as
+ * the caller's mistake. Sizes are in orders: 2^order frames, order 0 to 18. Takes one zone lock at a time.
+ *
+ * Mistakes (double free, free of a frame that is reserved, was never allocated, lies inside a block, belongs
+ * to another layer, or has another order) panic with the call, the address, what was expected, and who
+ * allocated it.
+ */
+#ifndef MM_PAGE_ALLOC_H
+#define MM_PAGE_ALLOC_H
+
+#include <arch/spinlock.h>
+#include <lib/list.h>
+#include <mm/buddy.h>
+#include <mm/gfp.h>
+
+enum zone_type { ZONE_DMA, ZONE_DMA32, ZONE_NORMAL, NR_ZONES };
+
+/* [ZONE_DMA] ends at 16 MiB (ISA bus masters), [ZONE_DMA32] at 4 GiB (32-bit bus masters). */
+#define ZONE_DMA_END   (16UL << 20)
+#define ZONE_DMA32_END (4UL << 30)
+
+struct zone {
+	const char *name; /* "DMA", "DMA32", "Normal" */
+	struct spinlock lock;
+	struct buddy buddy; /* (lock) */
+	size_t reserve;     /* frames that only __GFP_HIGH may take; constant after init */
+};
+extern struct zone zones[NR_ZONES];
+
+/* One entry per zone over the live frame array; nothing is free yet. */
+void page_alloc_init(pfn_t end);
+
+/* Makes [range) free memory; split over zones. Page-aligned RAM that nobody uses. */
+void page_alloc_add(struct prange range);
+
+/* All RAM has been added: sets the reserves. */
+void page_alloc_ready(void);
+
+/*
+ * 2^order contiguous frames, aligned to their size, or NULL (or panic with __GFP_NOFAIL). A refusal is warned
+ * about, with order, flags and what is left, unless __GFP_NOWARN. Zones fall back downward, never upward.
+ */
+struct page *alloc_pages(gfp_t gfp, unsigned order) MUST_USE;
+void __free_pages(struct page *page, unsigned order);
+
+static inline MUST_USE struct page *alloc_page(gfp_t gfp)
+{
+	return alloc_pages(gfp, 0);
+}
+
+static inline void __free_page(struct page *page)
+{
+	__free_pages(page, 0);
+}
+
+/* The same by direct-map address; 0 means none, and free_pages(0, …) does nothing. */
+unsigned long __get_free_pages(gfp_t gfp, unsigned order) MUST_USE;
+unsigned long get_zeroed_page(gfp_t gfp) MUST_USE;
+void free_pages(unsigned long address, unsigned order);
+
+/* Exactly pages_for(size) contiguous frames: 5 pages hold 5, not 8. Freed as a whole, with the same size. */
+void *alloc_pages_exact(size_t size, gfp_t gfp) MUST_USE;
+void free_pages_exact(void *address, size_t size);
+
+/*
+ * Fills pages[0..count) with single frames and returns how many it got; the rest is untouched. All freed one
+ * by one or in bulk.
+ */
+size_t alloc_pages_bulk(gfp_t gfp, size_t count, struct page **pages);
+void free_pages_bulk(size_t count, struct page **pages);
+
+/* As alloc_pages(), and the block lies in `range`. O(free blocks). */
+struct page *alloc_pages_range(gfp_t gfp, unsigned order, struct prange range) MUST_USE;
+
+/*
+ * Held single frames chained through their entries, so that any number can wait for a flush without memory.
+ * page_list_add() takes the frame's link; free_page_list() frees them all as PAGE_HELD order 0.
+ */
+struct page_list {
+	uint32_t head; /* PFN_NONE: empty */
+	size_t count;
+};
+#define PAGE_LIST_INIT           \
+	{                        \
+		.head = PFN_NONE \
+	}
+void page_list_add(struct page_list *list, struct page *page);
+struct page *page_list_take(struct page_list *list); /* NULL when empty */
+void free_page_list(struct page_list *list);
+
+/*
+ * What can give memory back when an allocation would be refused. `shrink` frees what it can without waiting
+ * and returns the number of frames; it is called with no mm lock held and may free but not allocate.
+ */
+struct shrinker {
+	const char *name;
+	size_t (*shrink)(void);
+	struct list_head link;
+};
+void register_shrinker(struct shrinker *shrinker);
+
+/* Runs all shrinkers once; frames given back. Not in interrupts. */
+size_t reclaim_pages(void);
+
+/* Frames free now, and ever managed, over all zones. */
+size_t nr_free_pages(void);
+size_t nr_managed_pages(void);
+
+/* Verifier of every zone. Dump in /proc/buddyinfo's format. */
+const char *page_alloc_check(void) MUST_USE;
+void buddyinfo_dump(struct printer *out);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * The 4-level page table: a walk over <arch/pte.h>'s format, in the kernel and on the host alike. pagetable.c opens
+ * with the theory. Each operation takes the table's lock and masks interrupts meanwhile; any context.
+ *
+ * Ranges are page-aligned, do not wrap, and lie in one canonical half; an empty range is a no-op.
+ *
+ * All or nothing: an operation that needs table pages and cannot have them returns false; no translation has changed
+ * and no table is kept. Mistakes of the caller panic with no lock held and nothing changed:
+ *
+ *	pagetable_map: 0x… is already mapped to 0x…
+ *	pagetable_map: 0x…: writable and executable
+ *	pagetable_map: 0x…: protection 0x… is not one         (not present, or bits that no kernel leaf has)
+ *	pagetable_map: [0x…, 0x…) is not a page-aligned range of one canonical half
+ *	pagetable_map: 0x… is not a page-aligned physical address that fits 52 bits
+ *
+ * and the same with pagetable_map_pages, pagetable_unmap and pagetable_protect in front, where they apply.
+ *
+ * Order when something goes away: entries are cleared, then every CPU flushes (tlb_flush_range), and only then are
+ * frames and emptied tables given back.
+ */
+#ifndef MM_PAGETABLE_H
+#define MM_PAGETABLE_H
+
+#include <arch/pte.h>
+#include <arch/spinlock.h>
+#include <mm/page_alloc.h>
+#include <mm/page_source.h>
+
+struct printer;
+
+struct pagetable {
+	struct spinlock lock;
+	struct page_source *source; /* (lock) where tables come from and go to */
+	paddr_t root;               /* the table of the highest level; constant */
+	size_t nr_tables;           /* (lock) tables owned, the root among them */
+};
+
+/* The kernel's only address space: what CR3 points to once mm_init() has switched. */
+extern struct pagetable kernel_pagetable;
+
+/* An empty address space; false if there is no frame for the root. */
+bool pagetable_init(struct pagetable *pt, struct page_source *source) MUST_USE;
+
+/* Gives back every table. Nothing may be using them; mapped frames are not touched. */
+void pagetable_destroy(struct pagetable *pt);
+
+/*
+ * [va, va + size) → [pa, pa + size), each part with the largest leaf that alignment, size and `max_level` (1: 4 KiB,
+ * 2: 2 MiB, 3: 1 GiB) allow. No flush is needed: nothing was present.
+ */
+bool pagetable_map(struct pagetable *pt, struct vrange va, paddr_t pa, pgprot_t prot,
+                   unsigned max_level) MUST_USE;
+
+/* count pages at `va`, frame by frame. */
+bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *pages, size_t count,
+                         pgprot_t prot) MUST_USE;
+
+/*
+ * Clears whatever is mapped in `range` (holes are fine), flushes, then frees emptied tables. Frames behind 4 KiB leaves
+ * are added to `frames` if that is not NULL; the caller frees them, which is safe as soon as this returns. A large leaf
+ * that lies only partly in the range is split first: the only way to fail.
+ */
+bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames) MUST_USE;
+
+/* Gives everything mapped in `range` the protection `prot`; splits large leaves at the edges; flushes. */
+bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot) MUST_USE;
+
+struct translation {
+	paddr_t pa; /* of the address itself, offset included */
+	pgprot_t prot;
+	unsigned level; /* 1: 4 KiB, 2: 2 MiB, 3: 1 GiB */
+};
+
+/* What `va` translates to; false if nothing. Lock-free: the caller keeps the mapping alive. */
+bool pagetable_lookup(const struct pagetable *pt, vaddr_t va, struct translation *translation) MUST_USE;
+
+/* Prints the entries met on the way to `va`, one a line, without taking the lock: for fault reports. */
+void pagetable_dump_walk(const struct pagetable *pt, vaddr_t va, struct printer *out);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * The second, independent walker: derives the whole address space from a root, sharing nothing with pagetable.c but the
+ * entry format, and checks what must hold for it. Used by mm_verify() after every test. Takes no lock: nothing else may
+ * be changing the tables.
+ */
+#ifndef MM_PAGETABLE_CHECK_H
+#define MM_PAGETABLE_CHECK_H
+
+#include <mm/pagetable.h>
+
+/* A maximal run of leaves with contiguous virtual and physical addresses, one protection and one level. */
+struct mapping {
+	struct vrange va;
+	paddr_t pa;
+	pgprot_t prot;
+	unsigned level;
+};
+
+/* Calls `visit` for each mapping, ascending; stops early if it returns false. O(entries of all tables). */
+void address_space_walk(paddr_t root, bool (*visit)(const struct mapping *mapping, void *context),
+                        void *context);
+
+/* Is anything mapped in `range`? For guard pages. O(levels + entries that concern the range). */
+bool address_space_maps(paddr_t root, struct vrange range);
+
+/* Table pages reachable from `root`, itself included. pre: pagetable_check() found no table twice */
+size_t address_space_tables(paddr_t root);
+
+/*
+ * Structure of any address space: invariants T1 to T6 of pagetable_check.c. Linear in the tables; terminates on any
+ * contents, cycles included.
+ */
+const char *pagetable_check(const struct pagetable *pt) MUST_USE;
+
+/* T7: no writable leaf anywhere maps a byte of `readonly`. One visit of every leaf. */
+const char *pagetable_check_aliases(paddr_t root, struct prange readonly) MUST_USE;
+
+/* Ranges with size, protection, memory type and leaf size, one a line. */
+void pagetable_dump(const struct pagetable *pt, struct printer *out);
+
+#endif

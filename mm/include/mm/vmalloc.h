@@ -1,0 +1,118 @@
+/*
+ * Virtually contiguous memory in the vmalloc window, under Linux's names. vmalloc.c opens with the theory.
+ *
+ * Every area ends in an unmapped guard page unless VM_NO_GUARD. Takes the vmalloc lock for the range and the page
+ * table's for mappings, one after the other; nodes and frames come and go with neither held. Any failure unwinds
+ * everything and returns NULL after one warning (unless __GFP_NOWARN):
+ *
+ *	vmalloc: 8192 bytes, gfp 0x8, from main+0x21: REASON
+ *
+ * REASON is "no virtual space", "no area descriptor", "no frames", "no page-table page"; or what is wrong with the
+ * arguments: "zero size", "more than all RAM", "bad alignment", "bad protection", "bad gfp flags", "bad area flags",
+ * "range outside the vmalloc window", "no such node", "no such physical address", "ordinary RAM". With __GFP_NOFAIL the
+ * first four panic instead: "vmalloc: …: no frames, and it must not fail".
+ *
+ * Mistakes panic, with nothing changed. In front stands the call, behind it "from" whom:
+ *
+ *	vmalloc: in interrupt context                       (any allocating or freeing call)
+ *	vmalloc: protection 0x… is writable and executable
+ *	vfree: 0x… is no vmalloc address, from …: kmalloc'ed, say: what lies there instead
+ *	vfree: 0x… is in no area: freed twice, or never allocated
+ *	vfree: 0x… is being freed already
+ *	vfree: 0x… is 4096 bytes inside the vmalloc area 0x…-0x… allocated by …
+ *	vfree: 0x… is a vmap area allocated by …, to be freed by vunmap()
+ *	free_vm_area: 0x… is no area
+ *	vmap: frame 0x…, slab, cannot be given away as a single frame
+ *
+ * Where it differs from Linux: one 64-byte struct vmap_area is both Linux's vmap_area and its vm_struct; there is no
+ * page array: the page tables know the frames.
+ */
+#ifndef MM_VMALLOC_H
+#define MM_VMALLOC_H
+
+#include <arch/pte.h>
+#include <mm/gfp.h>
+#include <mm/page.h>
+#include <mm/va_space.h>
+
+struct printer;
+
+/* Linux's values where it has them. */
+enum {
+	VM_IOREMAP = 0x01,        /* maps device memory: frames are not ours */
+	VM_ALLOC = 0x02,          /* frames are the area's own */
+	VM_MAP = 0x04,            /* maps frames that the caller owns */
+	VM_NO_GUARD = 0x40,       /* no guard page */
+	VM_MAP_PUT_PAGES = 0x200, /* vmap: the frames become the area's and are freed by vfree() */
+	VM_UNINITIALIZED = 0x20,  /* reserved, not yet filled */
+};
+
+#define NUMA_NO_NODE (-1)
+
+/* The window; needs kmalloc and the final page tables. */
+void vmalloc_init(struct vrange window);
+
+/* `size` bytes, writable, not executable, page-aligned; vzalloc's are zero. NULL for size 0 or if it cannot be had. */
+void *vmalloc(size_t size) MUST_USE;
+void *vzalloc(size_t size) MUST_USE;
+void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot) MUST_USE;
+
+/*
+ * In [start, end), at an alignment of `align` (0 or a power of two; less than a page means a page). `node` is
+ * NUMA_NO_NODE or 0. `caller` is shown in vmallocinfo and reports. Bad arguments fail with a warning that names them.
+ */
+void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsigned long end, gfp_t gfp,
+                           pgprot_t prot, unsigned long vm_flags, int node, const void *caller) MUST_USE;
+
+/* pre: returned by one of the above, or by vmap() with VM_MAP_PUT_PAGES. NULL: no-op. Cannot fail. */
+void vfree(const void *address);
+
+/*
+ * An address range without memory. flags: VM_MAP or VM_IOREMAP, perhaps with VM_NO_GUARD. The caller maps into it with
+ * the page table's functions; what is still mapped is unmapped with it, the frames stay the caller's.
+ */
+struct vmap_area *get_vm_area(size_t size, unsigned long flags) MUST_USE;
+void free_vm_area(struct vmap_area *area);
+
+/* The area that holds `address` (its guard page included), or NULL. The caller keeps it alive. */
+struct vmap_area *find_vm_area(const void *address);
+
+/*
+ * Maps `count` given frames, in that order, at consecutive addresses. flags: VM_MAP, perhaps with VM_NO_GUARD, and with
+ * VM_MAP_PUT_PAGES if the frames (held, single, each once) are to be the area's. The array stays the caller's.
+ */
+void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgprot_t prot) MUST_USE;
+void vunmap(const void *address);
+
+/* Maps device memory, uncached; 2 MiB leaves where it lies for them. `phys` need not be aligned; RAM is refused. */
+void *ioremap(uint64_t phys, size_t size) MUST_USE;
+void iounmap(const void *address);
+
+/* The frame behind a mapped vmalloc address, or NULL (pfn 0 for none is never a vmalloc frame). */
+struct page *vmalloc_to_page(const void *address);
+unsigned long vmalloc_to_pfn(const void *address);
+
+bool is_vmalloc_addr(const void *address);
+
+/* kmalloc up to a page and in interrupts; above, one block if there is one at hand without reclaim, else vmalloc. */
+void *kvmalloc(size_t size, gfp_t gfp) MUST_USE;
+void kvfree(const void *address);
+
+/*
+ * What lies at a window address: area, slack, guard page or hole; requested size, caller, side, distance in bytes from
+ * the nearest byte that was asked for. One line without its end; false outside the window. Takes no lock: for fault
+ * reports. Never panics.
+ */
+bool vmalloc_describe(vaddr_t address, struct printer *out);
+
+struct vmalloc_stats {
+	size_t areas, total_bytes, used_bytes, largest_hole;
+	size_t nr_pages; /* frames held by VM_ALLOC areas */
+};
+struct vmalloc_stats vmalloc_stats(void);
+
+/* Verifier: the areas, their mappings, their guards. Dump in /proc/vmallocinfo's format. */
+const char *vmalloc_check(void) MUST_USE;
+void vmallocinfo_dump(struct printer *out);
+
+#endif

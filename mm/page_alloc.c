@@ -1,0 +1,573 @@
+/*
+ * The page allocator: one buddy per zone behind one lock each, and the policy around them.
+ *
+ * A request names the highest zone it can live with. It takes from there downward, never upward, as each
+ * zone's memory serves every use of the zones above it. A zone keeps the last `reserve` frames for
+ * __GFP_HIGH, who cannot wait. What none of the zones gives is asked of the shrinkers, if the flags allow,
+ * and tried again; only then is it refused.
+ *
+ *	take downward ──► shrinkers, take again ──► __GFP_NOFAIL: take the reserve, or panic
+ *	                                       └──► refuse: NULL and one warning
+ *
+ * Z1  Every zone's buddy is sound (buddy.c, I1 to I7).
+ * Z2  The zones' spans are disjoint, ascending, and cut at ZONE_DMA_END and ZONE_DMA32_END: a frame's number
+ *     tells its zone.
+ * Z3  A zone's reserve is at most 1/256 of what it manages.
+ *
+ * Locking: one zone lock at a time, for a bounded number of blocks (the batches below). Nothing is cleared,
+ * reclaimed, warned about or reported while it is held. Alloc and free cost what the buddy costs, plus one
+ * lock round.
+ *
+ * Mistakes. All name the call; those of the free functions continue "pfn 0x… order …: " and then, exactly:
+ *
+ *	no frame of RAM
+ *	order too large
+ *	not aligned to the order
+ *	never allocated, in the free block of order … at pfn 0x…
+ *	reserved, not the allocator's
+ *	already free, in the free block of order … at pfn 0x…, last held by …
+ *	inside the block of order … at pfn 0x…, … by …                     (a tail; "held", "slab", … by whom)
+ *	held with order … by …
+ *	belongs to …, order …, by …                                       (another layer's)
+ */
+#include <mm/page_alloc.h>
+
+#include <lib/bits.h>
+#include <lib/check.h>
+#include <lib/panic.h>
+#include <lib/printer.h>
+#include <lib/string.h>
+#include <mm/fault_inject.h>
+#include <mm/lock_rank.h>
+
+enum {
+	RESERVE_FRACTION = 256, /* of a zone */
+	RESERVE_MAX = 1024,     /* 4 MiB: handlers take single frames, and few before someone reclaims */
+
+	/* Single frames per lock round: interrupts wait for some 5,000 instructions at most. */
+	ALLOC_BATCH = GROUP_FRAMES,
+	FREE_BATCH = 32,
+};
+
+struct zone zones[NR_ZONES] = {
+        [ZONE_DMA] = {.name = "DMA", .lock = SPINLOCK_INIT("zone DMA", RANK_ZONE)},
+        [ZONE_DMA32] = {.name = "DMA32", .lock = SPINLOCK_INIT("zone DMA32", RANK_ZONE)},
+        [ZONE_NORMAL] = {.name = "Normal", .lock = SPINLOCK_INIT("zone Normal", RANK_ZONE)},
+};
+
+/* Registered while booting, never removed: walked without a lock. */
+static struct list_head shrinkers = LIST_HEAD_INIT(shrinkers);
+
+static const uint64_t zone_end[NR_ZONES] = {
+        [ZONE_DMA] = ZONE_DMA_END >> PAGE_SHIFT,
+        [ZONE_DMA32] = ZONE_DMA32_END >> PAGE_SHIFT,
+        [ZONE_NORMAL] = PFN_NONE,
+};
+
+/* Z2 */
+static inline struct zone *zone_of(pfn_t frame)
+{
+	if (frame.raw >= zone_end[ZONE_DMA32])
+		return &zones[ZONE_NORMAL];
+	return &zones[frame.raw >= zone_end[ZONE_DMA] ? ZONE_DMA32 : ZONE_DMA];
+}
+
+void page_alloc_init(pfn_t end)
+{
+	uint64_t start = 0;
+	for (unsigned z = 0; z < NR_ZONES; z++) {
+		uint64_t stop = max_u64(start, min_u64(end.raw, zone_end[z]));
+		buddy_init(&zones[z].buddy, pfn_to_page(pfn(0)), pfn(start), pfn(stop), page_array_end(),
+		           page_array_backed());
+		zones[z].reserve = 0;
+		start = stop;
+	}
+}
+
+void page_alloc_add(struct prange range)
+{
+	ASSERT(is_aligned(range.start.raw | range.end.raw, PAGE_SIZE));
+	uint64_t start = paddr_to_pfn(range.start).raw, end = paddr_to_pfn(range.end).raw;
+
+	while (start < end) {
+		struct zone *zone = zone_of(pfn(start));
+		uint64_t stop = min_u64(end, zone_end[zone - zones]);
+		irqflags_t flags = spin_lock_irqsave(&zone->lock);
+		buddy_add(&zone->buddy, pfn(start), pfn(stop));
+		spin_unlock_irqrestore(&zone->lock, flags);
+		start = stop;
+	}
+}
+
+void page_alloc_ready(void)
+{
+	for (unsigned z = 0; z < NR_ZONES; z++)
+		zones[z].reserve = min_u64(zones[z].buddy.nr_managed / RESERVE_FRACTION, RESERVE_MAX);
+}
+
+/* What was asked, by whom: one of these per public call. */
+struct request {
+	const char *call;
+	uintptr_t caller;
+	gfp_t gfp;
+	unsigned order;
+	size_t count;               /* frames of the block that are kept, from its start */
+	const struct prange *range; /* NULL: anywhere */
+};
+
+/* The flags in words, for a warning. */
+static const char *describe_flags(gfp_t gfp, char *text, size_t capacity)
+{
+	static const char *const names[] = {"DMA",  "DMA32", "HIGHMEM", "RECLAIM",
+	                                    "HIGH", "ZERO",  "NOWARN",  "NOFAIL"};
+	_Static_assert(GFP_ALL >> ARRAY_SIZE(names) == 0, "every flag has a name");
+	struct buffer_printer words;
+
+	buffer_printer_init(&words, text, capacity);
+	for (unsigned bit = 0; bit < ARRAY_SIZE(names); bit++) {
+		if (gfp >> bit & 1)
+			print(&words.printer, "%s__GFP_%s", words.length ? "|" : "", names[bit]);
+	}
+	return gfp ? text : "GFP_NOWAIT";
+}
+
+static NOINLINE void warn_refused(const struct request *want)
+{
+	char flags[128];
+	if (want->gfp & __GFP_NOWARN)
+		return;
+	warn("%s: order %u refused, flags 0x%x (%s), from %pS; frames left: DMA %zu, DMA32 %zu, Normal %zu",
+	     want->call, want->order, want->gfp, describe_flags(want->gfp, flags, sizeof(flags)),
+	     (void *)want->caller, zones[ZONE_DMA].buddy.nr_free, zones[ZONE_DMA32].buddy.nr_free,
+	     zones[ZONE_NORMAL].buddy.nr_free);
+}
+
+/* Flags that cannot be meant are the caller's mistake, whether or not there is memory. */
+static inline void check_flags(const struct request *want)
+{
+	if (unlikely(want->gfp & ~GFP_ALL))
+		panic("%s: unknown flags 0x%x, from %pS", want->call, want->gfp & ~GFP_ALL,
+		      (void *)want->caller);
+	if (unlikely((want->gfp & __GFP_RECLAIM) && in_interrupt()))
+		panic("%s: GFP_KERNEL in interrupt context, from %pS", want->call, (void *)want->caller);
+}
+
+static inline int highest_zone(gfp_t gfp)
+{
+	if (likely(!(gfp & (__GFP_DMA | __GFP_DMA32))))
+		return ZONE_NORMAL;
+	return gfp & __GFP_DMA ? ZONE_DMA : ZONE_DMA32;
+}
+
+/* From the zone's lists, wholly inside the range that was asked for, if one was. */
+static inline struct page *take_block(struct buddy *buddy, const struct request *want)
+{
+	if (likely(!want->range))
+		return buddy_alloc(buddy, want->order);
+	paddr_t start = want->range->start;
+	uint64_t low = paddr_to_pfn(start).raw + !is_aligned(start.raw, PAGE_SIZE);
+	return buddy_alloc_range(buddy, want->order, pfn(low), paddr_to_pfn(want->range->end));
+}
+
+static struct page *zone_take(struct zone *zone, const struct request *want, size_t reserve)
+{
+	struct buddy *buddy = &zone->buddy;
+	struct page *page = NULL;
+
+	irqflags_t flags = spin_lock_irqsave(&zone->lock);
+	if (buddy->nr_free >= want->count + reserve)
+		page = take_block(buddy, want);
+	if (page) {
+		page->caller = (uint32_t)want->caller;
+		if (want->count != 1UL << want->order)
+			buddy_trim(buddy, page, want->count);
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return page;
+}
+
+static struct page *take(const struct request *want, bool use_reserve)
+{
+	for (int z = highest_zone(want->gfp); z >= 0; z--) {
+		struct zone *zone = &zones[z];
+		if (!zone->buddy.nr_managed)
+			continue;
+		struct page *page = zone_take(zone, want, use_reserve ? 0 : zone->reserve);
+		if (page)
+			return page;
+	}
+	return NULL;
+}
+
+/* No zone has it: everything that may still help, in the order of how much it costs. */
+static NOINLINE struct page *take_hard(const struct request *want)
+{
+	bool use_reserve = want->gfp & __GFP_HIGH, nofail = want->gfp & __GFP_NOFAIL;
+	struct page *page = NULL;
+
+	if (want->gfp & __GFP_RECLAIM) {
+		do {
+			if (!reclaim_pages())
+				break;
+			page = take(want, use_reserve);
+		} while (!page && nofail);
+	}
+	if (!page && nofail) {
+		page = take(want, true);
+		if (!page)
+			panic("%s: order %u with __GFP_NOFAIL from %pS: out of memory", want->call,
+			      want->order, (void *)want->caller);
+	}
+	if (!page)
+		warn_refused(want);
+	return page;
+}
+
+static NOINLINE struct page *refuse_order(const struct request *want)
+{
+	if (want->gfp & __GFP_NOFAIL)
+		panic("%s: order %u with __GFP_NOFAIL from %pS: the largest is %d", want->call, want->order,
+		      (void *)want->caller, MAX_PAGE_ORDER);
+	if (!(want->gfp & __GFP_NOWARN))
+		warn("%s: order %u refused, from %pS; the largest is %d", want->call, want->order,
+		     (void *)want->caller, MAX_PAGE_ORDER);
+	return NULL;
+}
+
+static struct page *allocate(const struct request *want)
+{
+	check_flags(want);
+	if (unlikely(want->order > MAX_PAGE_ORDER))
+		return refuse_order(want);
+	if (fault_injected(want->gfp))
+		return NULL;
+
+	struct page *page = take(want, want->gfp & __GFP_HIGH);
+	if (unlikely(!page))
+		page = take_hard(want);
+	if (page && want->gfp & __GFP_ZERO)
+		memset(page_address(page), 0, want->count << PAGE_SHIFT);
+	return page;
+}
+
+/* The request for a whole block. An order too large to shift by is refused before `count` is looked at. */
+static inline struct request block_request(const char *call, uintptr_t caller, gfp_t gfp, unsigned order)
+{
+	return (struct request){
+	        .call = call, .caller = caller, .gfp = gfp, .order = order, .count = 1UL << (order & 63)};
+}
+
+struct page *alloc_pages(gfp_t gfp, unsigned order)
+{
+	struct request want = block_request("alloc_pages", CALLER_ADDRESS, gfp, order);
+	return allocate(&want);
+}
+
+unsigned long __get_free_pages(gfp_t gfp, unsigned order)
+{
+	struct request want = block_request("__get_free_pages", CALLER_ADDRESS, gfp, order);
+	struct page *page = allocate(&want);
+	return page ? (unsigned long)page_address(page) : 0;
+}
+
+unsigned long get_zeroed_page(gfp_t gfp)
+{
+	struct request want = block_request("get_zeroed_page", CALLER_ADDRESS, gfp | __GFP_ZERO, 0);
+	struct page *page = allocate(&want);
+	return page ? (unsigned long)page_address(page) : 0;
+}
+
+struct page *alloc_pages_range(gfp_t gfp, unsigned order, struct prange range)
+{
+	struct request want = block_request("alloc_pages_range", CALLER_ADDRESS, gfp, order);
+	want.range = &range;
+	return allocate(&want);
+}
+
+void *alloc_pages_exact(size_t size, gfp_t gfp)
+{
+	/* Bounded first, so that rounding up cannot wrap; the order of SIZE_MAX pages is refused below. */
+	size_t count = size <= PAGE_SIZE << MAX_PAGE_ORDER ? pages_for(size) : SIZE_MAX;
+	struct request want = {
+	        .call = "alloc_pages_exact", .caller = CALLER_ADDRESS, .gfp = gfp, .count = count};
+
+	if (!count) {
+		check_flags(&want);
+		if (!(gfp & __GFP_NOWARN))
+			warn("alloc_pages_exact: size 0 refused, from %pS", (void *)want.caller);
+		return NULL;
+	}
+	want.order = log2_ceil(count);
+	struct page *page = allocate(&want);
+	return page ? page_address(page) : NULL;
+}
+
+/* What `zone` can give of `count` single frames without touching `reserve`. */
+static size_t zone_take_bulk(struct zone *zone, size_t reserve, size_t count, struct page **pages,
+                             uint32_t caller)
+{
+	size_t got = 0, given;
+
+	do {
+		irqflags_t flags = spin_lock_irqsave(&zone->lock);
+		size_t spare = zone->buddy.nr_free > reserve ? zone->buddy.nr_free - reserve : 0;
+		size_t asked = min_u64(min_u64(count - got, spare), ALLOC_BATCH);
+		given = buddy_alloc_bulk(&zone->buddy, asked, pages + got, caller);
+		spin_unlock_irqrestore(&zone->lock, flags);
+		got += given;
+	} while (given && got < count);
+	return got;
+}
+
+static size_t take_bulk(const struct request *want, size_t count, struct page **pages)
+{
+	bool use_reserve = want->gfp & __GFP_HIGH;
+	size_t got = 0;
+
+	for (int z = highest_zone(want->gfp); z >= 0 && got < count; z--)
+		got += zone_take_bulk(&zones[z], use_reserve ? 0 : zones[z].reserve, count - got, pages + got,
+		                      (uint32_t)want->caller);
+	return got;
+}
+
+size_t alloc_pages_bulk(gfp_t gfp, size_t count, struct page **pages)
+{
+	struct request want = block_request("alloc_pages_bulk", CALLER_ADDRESS, gfp, 0);
+
+	check_flags(&want);
+	if (fault_injected(gfp))
+		return 0;
+	size_t got = take_bulk(&want, count, pages);
+	while (unlikely(got < count)) { /* one by one the hard way, and again in bulk if that gave anything */
+		struct page *page = take_hard(&want);
+		if (!page)
+			break;
+		pages[got++] = page;
+		got += take_bulk(&want, count - got, pages + got);
+	}
+	if (gfp & __GFP_ZERO) {
+		for (size_t i = 0; i < got; i++)
+			memset(page_address(pages[i]), 0, PAGE_SIZE);
+	}
+	return got;
+}
+
+/* A refused free, as it was seen under the lock. */
+struct mistake {
+	enum buddy_misuse misuse;
+	pfn_t frame;
+	unsigned order;
+	uintptr_t last_caller;  /* who held this very frame before; 0: nobody */
+	pfn_t block;            /* the head of the block around it, */
+	struct page block_page; /* and its entry; all zero if there is none */
+};
+
+static NOINLINE struct mistake describe_mistake(enum buddy_misuse misuse, pfn_t frame, unsigned order)
+{
+	struct mistake mistake = {.misuse = misuse, .frame = frame, .order = order};
+	const struct page *block = page_find_block(frame);
+
+	if (block) {
+		mistake.block = page_to_pfn(block);
+		mistake.block_page = *block;
+		if (page_entry_written(pfn_to_page(pfn(0)), frame.raw))
+			mistake.last_caller = page_caller(pfn_to_page(frame));
+	}
+	return mistake;
+}
+
+static NORETURN void report_mistake(const char *call, const struct mistake *m)
+{
+	const struct page *block = &m->block_page;
+	const char *type = page_type_name(block->type);
+	void *holder = (void *)page_caller(block);
+	unsigned long frame = m->frame.raw, head = m->block.raw;
+
+	switch (m->misuse) {
+	case BUDDY_MISALIGNED:
+		panic("%s: pfn 0x%lx order %u: %s", call, frame, m->order,
+		      m->order > MAX_PAGE_ORDER ? "order too large" : "not aligned to the order");
+	case BUDDY_NEVER:
+		panic("%s: pfn 0x%lx order %u: never allocated, in the free block of order %u at pfn 0x%lx",
+		      call, frame, m->order, block->order, head);
+	case BUDDY_RESERVED:
+		panic("%s: pfn 0x%lx order %u: reserved, not the allocator's", call, frame, m->order);
+	case BUDDY_FREE:
+		panic("%s: pfn 0x%lx order %u: already free, in the free block of order %u at pfn 0x%lx, last held by %pS",
+		      call, frame, m->order, block->order, head, (void *)m->last_caller);
+	case BUDDY_INSIDE:
+		panic("%s: pfn 0x%lx order %u: inside the block of order %u at pfn 0x%lx, %s by %pS", call,
+		      frame, m->order, block->order, head, type, holder);
+	case BUDDY_WRONG_ORDER:
+		panic("%s: pfn 0x%lx order %u: held with order %u by %pS", call, frame, m->order,
+		      block->order, holder);
+	case BUDDY_WRONG_TYPE:
+		panic("%s: pfn 0x%lx order %u: belongs to %s, order %u, by %pS", call, frame, m->order, type,
+		      block->order, holder);
+	case BUDDY_OK:
+	case BUDDY_OUTSIDE:
+		break;
+	}
+	panic("%s: pfn 0x%lx order %u: no frame of RAM", call, frame, m->order);
+}
+
+static inline pfn_t checked_pfn(const char *call, const struct page *page)
+{
+	if (unlikely(!is_aligned((uintptr_t)page, sizeof(*page))))
+		panic("%s: 0x%lx is no struct page", call, (unsigned long)page);
+	return page_to_pfn(page);
+}
+
+static void release(const char *call, pfn_t frame, unsigned order)
+{
+	struct zone *zone = zone_of(frame);
+
+	irqflags_t flags = spin_lock_irqsave(&zone->lock);
+	enum buddy_misuse misuse = buddy_free(&zone->buddy, frame, order);
+	if (unlikely(misuse)) {
+		struct mistake mistake = describe_mistake(misuse, frame, order);
+		spin_unlock_irqrestore(&zone->lock, flags);
+		report_mistake(call, &mistake);
+	}
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+void __free_pages(struct page *page, unsigned order)
+{
+	release("__free_pages", checked_pfn("__free_pages", page), order);
+}
+
+/* The first frame at a direct-map address that an allocation returned. */
+static pfn_t checked_address(const char *call, unsigned long address)
+{
+	if (!is_directmap_address(vaddr(address)))
+		panic("%s: 0x%lx is no direct-map address", call, address);
+	if (!is_aligned(address, PAGE_SIZE))
+		panic("%s: 0x%lx is not the start of a page", call, address);
+	return paddr_to_pfn(directmap_to_paddr((void *)address));
+}
+
+void free_pages(unsigned long address, unsigned order)
+{
+	if (address)
+		release("free_pages", checked_address("free_pages", address), order);
+}
+
+/*
+ * The pieces are those that buddy_trim() left: one per bit of the number of pages, largest first. All are
+ * judged before the first is freed, so that a mistake leaves everything as it was.
+ */
+void free_pages_exact(void *address, size_t size)
+{
+	pfn_t start = checked_address("free_pages_exact", (unsigned long)address);
+	if (size == 0 || size > PAGE_SIZE << MAX_PAGE_ORDER)
+		panic("free_pages_exact: 0x%lx: size %zu is none that was ever given", (unsigned long)address,
+		      size);
+
+	struct zone *zone = zone_of(start);
+	struct mistake mistake = {.misuse = BUDDY_OK};
+	uint64_t end = start.raw + pages_for(size), n;
+	irqflags_t flags = spin_lock_irqsave(&zone->lock);
+	for (n = start.raw; n < end && !mistake.misuse; n += 1UL << log2_floor(end - n)) {
+		unsigned order = log2_floor(end - n);
+		enum buddy_misuse misuse = buddy_judge_free(&zone->buddy, pfn(n), order);
+		if (unlikely(misuse))
+			mistake = describe_mistake(misuse, pfn(n), order);
+	}
+	for (n = start.raw; n < end && !mistake.misuse; n += 1UL << log2_floor(end - n))
+		mistake.misuse = buddy_free(&zone->buddy, pfn(n), log2_floor(end - n));
+	spin_unlock_irqrestore(&zone->lock, flags);
+	if (mistake.misuse)
+		report_mistake("free_pages_exact", &mistake);
+}
+
+/* Single frames, a lock round per run in one zone. What comes before a mistake is freed. */
+static void release_bulk(const char *call, size_t count, struct page *const *pages)
+{
+	for (size_t i = 0; i < count;) {
+		struct zone *zone = zone_of(checked_pfn(call, pages[i]));
+		size_t stop = min_u64(i + FREE_BATCH, count);
+		struct mistake mistake = {.misuse = BUDDY_OK};
+
+		irqflags_t flags = spin_lock_irqsave(&zone->lock);
+		for (; i < stop && zone_of(page_to_pfn(pages[i])) == zone; i++) {
+			pfn_t frame = page_to_pfn(pages[i]);
+			enum buddy_misuse misuse = buddy_free(&zone->buddy, frame, 0);
+			if (unlikely(misuse)) {
+				mistake = describe_mistake(misuse, frame, 0);
+				break;
+			}
+		}
+		spin_unlock_irqrestore(&zone->lock, flags);
+		if (unlikely(mistake.misuse))
+			report_mistake(call, &mistake);
+	}
+}
+
+void free_pages_bulk(size_t count, struct page **pages)
+{
+	release_bulk("free_pages_bulk", count, pages);
+}
+
+void page_list_add(struct page_list *list, struct page *page)
+{
+	page->next = list->head;
+	list->head = (uint32_t)page_to_pfn(page).raw;
+	list->count++;
+}
+
+struct page *page_list_take(struct page_list *list)
+{
+	if (list->head == PFN_NONE)
+		return NULL;
+	struct page *page = pfn_to_page(pfn(list->head));
+	list->head = page->next;
+	list->count--;
+	return page;
+}
+
+void free_page_list(struct page_list *list)
+{
+	struct page *pages[FREE_BATCH];
+
+	while (list->head != PFN_NONE) {
+		size_t count = 0;
+		while (count < FREE_BATCH && list->head != PFN_NONE)
+			pages[count++] = page_list_take(list);
+		release_bulk("free_page_list", count, pages);
+	}
+}
+
+void register_shrinker(struct shrinker *shrinker)
+{
+	list_add_tail(&shrinker->link, &shrinkers);
+}
+
+size_t reclaim_pages(void)
+{
+	struct shrinker *shrinker;
+	size_t freed = 0;
+
+	if (in_interrupt())
+		panic("reclaim_pages: in interrupt context");
+	DEBUG_ASSERT(this_cpu()->held_locks == 0); /* a shrinker takes locks of every rank */
+	list_for_each_entry (shrinker, &shrinkers, link)
+		freed += shrinker->shrink();
+	return freed;
+}
+
+size_t nr_free_pages(void)
+{
+	size_t sum = 0;
+	for (unsigned z = 0; z < NR_ZONES; z++)
+		sum += zones[z].buddy.nr_free;
+	return sum;
+}
+
+size_t nr_managed_pages(void)
+{
+	size_t sum = 0;
+	for (unsigned z = 0; z < NR_ZONES; z++)
+		sum += zones[z].buddy.nr_managed;
+	return sum;
+}

@@ -1,0 +1,584 @@
+/*
+ * Page tables: a walk over levels, writing the entries of <arch/pte.h>.
+ *
+ * A table is one frame of 512 entries. Level PT_LEVELS is the root; an entry of level k is absent, a leaf (k = 1..3), or
+ * points to a table of level k - 1:
+ *
+ *	level 4        3           2           1
+ *	root ──► [ · | ● | 1G ] ──► [ ● | 2M ] ──► [ 4K | 4K | · | … ]
+ *	              used: n          used: n
+ *
+ * The entry that points to a table counts that table's present entries in bits the processor ignores (PTE_USED), so
+ * nobody ever scans a table to learn that it is empty. What always holds when the lock is free:
+ *
+ * T1  No entry has a bit set that its format does not know; an absent entry is zero. Nothing is open to user mode.
+ * T2  No leaf is writable and executable.
+ * T3  Each table is pointed to by exactly one entry.
+ * T4  Below the root no table is empty, and each is counted right.
+ * T5  nr_tables is the number of tables that the root reaches, itself included.
+ * T6  Leaves stand at levels 1 to 3, and map memory aligned to their size.
+ *
+ * T4 makes undoing simple. Mapping writes as it goes; when a table cannot be had, the range is cleared up to that place
+ * exactly as unmapping clears it. Before, all of the range was absent, so every table that is empty afterwards is one
+ * that this call added. Splitting, the other thing that needs tables, concerns at most one leaf per edge of the range and
+ * level: those tables are reserved first, and then nothing can fail.
+ *
+ * A table that becomes empty is cut off, which drops it with all it holds, and waits on a chain through its own first
+ * word until every CPU has flushed. The flush happens under the lock: as long as some CPU may remember the way to the
+ * old table, nobody may hang a new one in its place. A shootdown must therefore be answered by CPUs that wait here with
+ * interrupts masked.
+ *
+ * Lock: pt->lock for every change. Lookup and dump take none: entries are single aligned words.
+ *
+ * Cost: one descent per table met, then a tight loop over its entries: a few instructions per page. Holes cost one step
+ * per absent entry of the highest level that has one, so an empty half of the address space is 256 steps. Unmapping a
+ * whole last-level table without collecting its frames does not look at its entries at all.
+ */
+#include <mm/pagetable.h>
+#include <arch/tlb.h>
+#include <lib/panic.h>
+#include <lib/printer.h>
+#include <lib/string.h>
+#include <mm/lock_rank.h>
+
+struct pagetable kernel_pagetable;
+
+/* Both edges of a range, each of which may cut one leaf of every size but the smallest. */
+enum { SPLIT_TABLES_MAX = 2 * (PT_LEAF_LEVELS - 1) };
+
+/* Ends a chain of tables. Not present, as every link is: a CPU that still knows the way finds nothing here. */
+#define CHAIN_END (~PTE_PRESENT)
+
+static pte_t *table_pointer(paddr_t table)
+{
+	return paddr_to_directmap(table);
+}
+
+static pte_t *table_below(pte_t e)
+{
+	return table_pointer(pte_table_paddr(e));
+}
+
+/* One store: lookups and the processor's walks see the old entry or the new one, and what was written before it. */
+static inline void pte_set(pte_t *e, uint64_t raw)
+{
+	__atomic_store_n(&e->raw, raw, __ATOMIC_RELEASE);
+}
+
+/* The last byte of [va, last] that the `level` entry of `va` translates. Inclusive ends: none of this can wrap. */
+static inline uint64_t part_end(uint64_t va, unsigned level, uint64_t last)
+{
+	return min_u64(last, va | (pt_level_size(level) - 1));
+}
+
+/* ---- The caller's mistakes, before any lock ---- */
+
+static void require_range(const char *call, struct vrange range)
+{
+	uint64_t start = range.start.raw, end = range.end.raw;
+	bool sound = is_aligned(start | end, PAGE_SIZE) && start <= end;
+	if (start < end) {
+		bool one_half = !((start ^ (end - 1)) >> 63);
+		sound = sound && one_half && vaddr_is_canonical(range.start) &&
+		        vaddr_is_canonical(vaddr(end - 1));
+	}
+	if (unlikely(!sound))
+		panic("%s: [0x%lx, 0x%lx) is not a page-aligned range of one canonical half", call, start,
+		      end);
+}
+
+static void require_prot(const char *call, vaddr_t va, pgprot_t prot)
+{
+	if (unlikely(!(prot.raw & PTE_PRESENT) || (prot.raw & ~PGPROT_BITS)))
+		panic("%s: 0x%lx: protection 0x%lx is not one", call, va.raw, prot.raw);
+	if (unlikely(pgprot_is_write_exec(prot)))
+		panic("%s: 0x%lx: writable and executable", call, va.raw);
+}
+
+/* ---- Tables ---- */
+
+static bool table_take(struct pagetable *pt, paddr_t *table)
+{
+	if (!pt->source->take(pt->source, table))
+		return false;
+	pt->nr_tables++;
+	return true;
+}
+
+static void table_give(struct pagetable *pt, paddr_t table)
+{
+	pt->nr_tables--;
+	pt->source->give(pt->source, table);
+}
+
+/* Hangs an empty table into the absent entry `e`. */
+static bool table_add(struct pagetable *pt, pte_t *e)
+{
+	paddr_t table;
+	if (!table_take(pt, &table))
+		return false;
+	memset(table_pointer(table), 0, PAGE_SIZE);
+	pte_set(e, pte_table(table).raw);
+	return true;
+}
+
+bool pagetable_init(struct pagetable *pt, struct page_source *source)
+{
+	*pt = (struct pagetable){.source = source};
+	spin_lock_init(&pt->lock, "pagetable", RANK_PAGETABLE);
+	if (!table_take(pt, &pt->root))
+		return false;
+	memset(table_pointer(pt->root), 0, PAGE_SIZE);
+	return true;
+}
+
+static void destroy_level(struct pagetable *pt, paddr_t table, unsigned level)
+{
+	const pte_t *entries = table_pointer(table);
+	for (unsigned i = 0; level > 1 && i < PT_ENTRIES; i++)
+		if (pte_present(entries[i]) && !pte_is_leaf(entries[i], level))
+			destroy_level(pt, pte_table_paddr(entries[i]), level - 1);
+	table_give(pt, table);
+}
+
+void pagetable_destroy(struct pagetable *pt)
+{
+	irqflags_t flags = spin_lock_irqsave(&pt->lock);
+	destroy_level(pt, pt->root, PT_LEVELS);
+	spin_unlock_irqrestore(&pt->lock, flags);
+}
+
+/* ---- Clearing ---- */
+
+struct clearing {
+	struct page_list *frames; /* collects what 4 KiB leaves map; may be NULL */
+	uint64_t dropped;         /* chain of tables that were cut off, or CHAIN_END */
+	bool cleared;             /* some entry was present */
+};
+
+/* The level 1 part of clear_level(): returns how many entries were present. */
+static uint64_t clear_pages(struct page_list *frames, pte_t *slot, size_t count)
+{
+	uint64_t present = 0;
+	if (!frames) {
+		for (const pte_t *end = slot + count; slot != end; slot++) {
+			present += slot->raw & PTE_PRESENT;
+			pte_set(slot, 0);
+		}
+		return present;
+	}
+	for (const pte_t *end = slot + count; slot != end; slot++) {
+		pte_t e = *slot;
+		if (!pte_present(e))
+			continue;
+		pte_set(slot, 0);
+		page_list_add(frames, pfn_to_page(paddr_to_pfn(pte_leaf_paddr(e, 1))));
+		present++;
+	}
+	return present;
+}
+
+static void clear_drop_table(struct clearing *clearing, pte_t *e)
+{
+	paddr_t table = pte_table_paddr(*e);
+	pte_set(e, 0);
+	pte_set(table_pointer(table), clearing->dropped);
+	clearing->dropped = table.raw;
+}
+
+static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned level, uint64_t va,
+                            uint64_t last);
+
+/* Clears [va, last] of what the present entry `e` translates. Returns 1 if the entry itself went, else 0. */
+static uint64_t clear_entry(struct clearing *clearing, pte_t *e, unsigned level, uint64_t va, uint64_t last)
+{
+	bool whole = last - va == pt_level_size(level) - 1;
+	clearing->cleared = true;
+	if (pte_is_leaf(*e, level)) {
+		DEBUG_ASSERT(whole); /* cut leaves were split, and undoing clears only what was mapped */
+		pte_set(e, 0);
+		return 1;
+	}
+	/* A last-level table that goes as a whole goes unread, unless its frames are wanted. */
+	if (!(whole && level == 2 && !clearing->frames)) {
+		uint64_t gone = clear_level(clearing, table_below(*e), level - 1, va, last);
+		pte_set(e, e->raw - gone * PTE_USED_ONE);
+		if (pte_used(*e))
+			return 0;
+	}
+	clear_drop_table(clearing, e);
+	return 1;
+}
+
+/* Clears [va, last], which lies within `table`. Returns how many of the table's entries went from present to absent. */
+static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned level, uint64_t va,
+                            uint64_t last)
+{
+	if (level == 1)
+		return clear_pages(clearing->frames, &table[pt_index(vaddr(va), 1)],
+		                   ((last - va) >> PAGE_SHIFT) + 1);
+	uint64_t gone = 0;
+	for (;; va++) {
+		pte_t *e = &table[pt_index(vaddr(va), level)];
+		uint64_t end = part_end(va, level, last);
+		if (pte_present(*e))
+			gone += clear_entry(clearing, e, level, va, end);
+		if (end == last)
+			return gone;
+		va = end;
+	}
+}
+
+/* The order that matters: clear, flush, only then give back. */
+static void clear_locked(struct pagetable *pt, struct vrange range, struct page_list *frames)
+{
+	struct clearing clearing = {.frames = frames, .dropped = CHAIN_END};
+	if (range.start.raw == range.end.raw)
+		return;
+	clear_level(&clearing, table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1);
+	if (clearing.cleared)
+		tlb_flush_range(range);
+	while (clearing.dropped != CHAIN_END) {
+		paddr_t table = paddr(clearing.dropped);
+		clearing.dropped = table_pointer(table)->raw;
+		table_give(pt, table);
+	}
+}
+
+/* ---- Mapping ---- */
+
+enum map_result { MAP_DONE, MAP_CONFLICT, MAP_NO_TABLE };
+
+struct map_job {
+	struct pagetable *pt;
+	uint64_t va;               /* everything below is mapped */
+	uint64_t pa;               /* what va maps to, unless pages are given */
+	struct page *const *pages; /* what va and the pages after it map to, or NULL */
+	pgprot_t prot;
+	unsigned max_level;
+};
+
+/* The level 1 part of map_level(), [job->va, last]. Adds to *added the entries it wrote. */
+static enum map_result map_contiguous(struct map_job *job, pte_t *first, size_t count, uint64_t *added)
+{
+	uint64_t raw = job->pa | job->prot.raw;
+	pte_t *slot = first;
+	for (const pte_t *end = first + count; slot != end; slot++, raw += PAGE_SIZE) {
+		if (unlikely(pte_present(*slot)))
+			break;
+		pte_set(slot, raw);
+	}
+	size_t done = (size_t)(slot - first);
+	*added += done;
+	job->va += done << PAGE_SHIFT;
+	job->pa += done << PAGE_SHIFT;
+	return done == count ? MAP_DONE : MAP_CONFLICT;
+}
+
+/* The same for frames that lie anywhere. */
+static enum map_result map_scattered(struct map_job *job, pte_t *first, size_t count, uint64_t *added)
+{
+	struct page *const *pages = job->pages;
+	size_t done = 0;
+	for (; done < count && likely(!pte_present(first[done])); done++)
+		pte_set(&first[done], page_to_paddr(pages[done]).raw | job->prot.raw);
+	*added += done;
+	job->va += done << PAGE_SHIFT;
+	job->pages += done;
+	return done == count ? MAP_DONE : MAP_CONFLICT;
+}
+
+static bool map_leaf_fits(const struct map_job *job, unsigned level, uint64_t last)
+{
+	return level <= job->max_level && is_aligned(job->va | job->pa, pt_level_size(level)) &&
+	       last - job->va == pt_level_size(level) - 1;
+}
+
+static enum map_result map_level(struct map_job *job, pte_t *table, unsigned level, uint64_t last,
+                                 uint64_t *added);
+
+/* Maps [job->va, last], which the entry `e` of `level` translates; *added grows by one if the entry was absent. */
+static enum map_result map_entry(struct map_job *job, pte_t *e, unsigned level, uint64_t last,
+                                 uint64_t *added)
+{
+	if (!pte_present(*e)) {
+		if (map_leaf_fits(job, level, last)) {
+			pte_set(e, pte_leaf(paddr(job->pa), job->prot, level).raw);
+			job->va += pt_level_size(level);
+			job->pa += pt_level_size(level);
+			++*added;
+			return MAP_DONE;
+		}
+		if (!table_add(job->pt, e))
+			return MAP_NO_TABLE;
+		++*added;
+	} else if (pte_is_leaf(*e, level)) {
+		return MAP_CONFLICT;
+	}
+	/* Counted even on failure: undoing relies on T4's counts. */
+	uint64_t added_below = 0;
+	enum map_result result = map_level(job, table_below(*e), level - 1, last, &added_below);
+	pte_set(e, e->raw + added_below * PTE_USED_ONE);
+	return result;
+}
+
+/* Maps [job->va, last], which lies within `table`. Unless done, job->va is the page that could not be mapped. */
+static enum map_result map_level(struct map_job *job, pte_t *table, unsigned level, uint64_t last,
+                                 uint64_t *added)
+{
+	if (level == 1) {
+		pte_t *first = &table[pt_index(vaddr(job->va), 1)];
+		size_t count = ((last - job->va) >> PAGE_SHIFT) + 1;
+		return job->pages ? map_scattered(job, first, count, added)
+		                  : map_contiguous(job, first, count, added);
+	}
+	for (;;) {
+		uint64_t end = part_end(job->va, level, last);
+		enum map_result result =
+		        map_entry(job, &table[pt_index(vaddr(job->va), level)], level, end, added);
+		if (result != MAP_DONE || end == last)
+			return result;
+	}
+}
+
+static bool map_range(const char *call, struct map_job *job, struct vrange va)
+{
+	struct pagetable *pt = job->pt;
+	struct translation existing = {0};
+	uint64_t unused = 0; /* nobody counts the root's entries: it stays */
+
+	if (va.start.raw == va.end.raw)
+		return true;
+	irqflags_t flags = spin_lock_irqsave(&pt->lock);
+	enum map_result result = map_level(job, table_pointer(pt->root), PT_LEVELS, va.end.raw - 1, &unused);
+	vaddr_t stopped = vaddr(job->va);
+	if (result == MAP_CONFLICT) {
+		/* The tables on the way to a present page were there before: clear up to it. */
+		clear_locked(pt, vrange(va.start.raw, stopped.raw), NULL);
+		ASSERT(pagetable_lookup(pt, stopped, &existing));
+	} else if (result == MAP_NO_TABLE) {
+		/* On the way to the missing table an empty one may have been added: clear through it. */
+		clear_locked(pt, vrange(va.start.raw, stopped.raw + PAGE_SIZE), NULL);
+	}
+	spin_unlock_irqrestore(&pt->lock, flags);
+
+	if (unlikely(result == MAP_CONFLICT))
+		panic("%s: 0x%lx is already mapped to 0x%lx", call, stopped.raw, existing.pa.raw);
+	return result == MAP_DONE;
+}
+
+bool pagetable_map(struct pagetable *pt, struct vrange va, paddr_t pa, pgprot_t prot, unsigned max_level)
+{
+	require_range("pagetable_map", va);
+	require_prot("pagetable_map", va.start, prot);
+	if (unlikely((pa.raw & ~PTE_ADDRESS) || pa.raw + vrange_size(va) > PTE_ADDRESS + PAGE_SIZE))
+		panic("pagetable_map: 0x%lx is not a page-aligned physical address that fits 52 bits",
+		      pa.raw);
+	DEBUG_ASSERT(max_level >= 1 && max_level <= PT_LEAF_LEVELS);
+	struct map_job job = {
+	        .pt = pt, .va = va.start.raw, .pa = pa.raw, .prot = prot, .max_level = max_level};
+	return map_range("pagetable_map", &job, va);
+}
+
+bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *pages, size_t count,
+                         pgprot_t prot)
+{
+	struct vrange range = vrange_sized(va, count << PAGE_SHIFT);
+	require_range("pagetable_map_pages", range);
+	require_prot("pagetable_map_pages", va, prot);
+	struct map_job job = {.pt = pt, .va = va.raw, .pages = pages, .prot = prot, .max_level = 1};
+	return map_range("pagetable_map_pages", &job, range);
+}
+
+/* ---- Splitting ---- */
+
+struct table_reserve {
+	paddr_t tables[SPLIT_TABLES_MAX];
+	unsigned count;
+};
+
+static bool reserve_fill(struct pagetable *pt, struct table_reserve *reserve, unsigned count)
+{
+	for (reserve->count = 0; reserve->count < count; reserve->count++) {
+		if (table_take(pt, &reserve->tables[reserve->count]))
+			continue;
+		while (reserve->count)
+			table_give(pt, reserve->tables[--reserve->count]);
+		return false;
+	}
+	return true;
+}
+
+/* The level of the leaf that maps `va`; 1 if none does: nothing to split either way. */
+static unsigned leaf_level(const struct pagetable *pt, uint64_t va)
+{
+	struct translation t;
+	return pagetable_lookup(pt, vaddr(va), &t) ? t.level : 1;
+}
+
+static bool cuts_leaf(uint64_t edge, unsigned level, unsigned found_level)
+{
+	return level <= found_level && !is_aligned(edge, pt_level_size(level));
+}
+
+/* Tables it takes to make both edges fall between leaves; a split that serves both counts once. */
+static unsigned tables_to_split(const struct pagetable *pt, uint64_t start, uint64_t end)
+{
+	unsigned at_start = leaf_level(pt, start), at_end = leaf_level(pt, end), count = 0;
+	for (unsigned level = 2; level <= PT_LEAF_LEVELS; level++) {
+		bool first = cuts_leaf(start, level, at_start), second = cuts_leaf(end, level, at_end);
+		bool same = first && second && (start ^ end) < pt_level_size(level);
+		count += (unsigned)first + (unsigned)second - (unsigned)same;
+	}
+	return count;
+}
+
+/*
+ * Replaces the large leaf `e` by a table of 512 smaller ones that translate the same. Both translations may be cached
+ * for a while; they agree, and the flush ends it before the caller makes them differ.
+ */
+static void split_leaf(pte_t *e, unsigned level, uint64_t va, paddr_t table)
+{
+	pte_t *below = table_pointer(table);
+	paddr_t pa = pte_leaf_paddr(*e, level);
+	pgprot_t prot = pte_leaf_prot(*e, level);
+	uint64_t size = pt_level_size(level);
+	for (unsigned i = 0; i < PT_ENTRIES; i++, pa.raw += size / PT_ENTRIES)
+		below[i] = pte_leaf(pa, prot, level - 1);
+	pte_set(e, pte_table(table).raw + PT_ENTRIES * PTE_USED_ONE);
+	tlb_flush_range(vrange_sized(vaddr(align_down(va, size)), size));
+}
+
+/* Splits until `edge` falls between leaves. pre: the reserve holds what tables_to_split() counted */
+static void split_at(struct pagetable *pt, struct table_reserve *reserve, uint64_t edge)
+{
+	pte_t *table = table_pointer(pt->root);
+	for (unsigned level = PT_LEVELS; !is_aligned(edge, pt_level_size(level)); level--) {
+		pte_t *e = &table[pt_index(vaddr(edge), level)];
+		if (!pte_present(*e))
+			return;
+		if (pte_is_leaf(*e, level))
+			split_leaf(e, level, edge, reserve->tables[--reserve->count]);
+		table = table_below(*e);
+	}
+}
+
+/* Makes the range consist of whole leaves, all or nothing: the one part of unmap and protect that can fail. */
+static bool split_edges(struct pagetable *pt, struct vrange range)
+{
+	struct table_reserve reserve;
+	unsigned needed = tables_to_split(pt, range.start.raw, range.end.raw);
+	if (likely(needed == 0))
+		return true;
+	if (!reserve_fill(pt, &reserve, needed))
+		return false;
+	split_at(pt, &reserve, range.start.raw);
+	split_at(pt, &reserve, range.end.raw);
+	DEBUG_ASSERT(reserve.count == 0);
+	return true;
+}
+
+bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames)
+{
+	require_range("pagetable_unmap", range);
+	if (range.start.raw == range.end.raw)
+		return true;
+	irqflags_t flags = spin_lock_irqsave(&pt->lock);
+	bool split = split_edges(pt, range);
+	if (split)
+		clear_locked(pt, range, frames);
+	spin_unlock_irqrestore(&pt->lock, flags);
+	return split;
+}
+
+/* ---- Protection ---- */
+
+/* Returns whether any leaf changed in [va, last], which lies within `table`. */
+static bool protect_level(pte_t *table, unsigned level, uint64_t va, uint64_t last, pgprot_t prot)
+{
+	bool changed = false;
+	for (;; va++) {
+		pte_t *e = &table[pt_index(vaddr(va), level)];
+		uint64_t end = part_end(va, level, last);
+		if (pte_present(*e) && !pte_is_leaf(*e, level)) {
+			changed |= protect_level(table_below(*e), level - 1, va, end, prot);
+		} else if (pte_present(*e)) {
+			pte_t leaf = pte_leaf(pte_leaf_paddr(*e, level), prot, level);
+			changed |= leaf.raw != e->raw;
+			pte_set(e, leaf.raw);
+		}
+		if (end == last)
+			return changed;
+		va = end;
+	}
+}
+
+bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot)
+{
+	require_range("pagetable_protect", range);
+	require_prot("pagetable_protect", range.start, prot);
+	if (range.start.raw == range.end.raw)
+		return true;
+	irqflags_t flags = spin_lock_irqsave(&pt->lock);
+	bool split = split_edges(pt, range);
+	if (split &&
+	    protect_level(table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1, prot))
+		tlb_flush_range(range);
+	spin_unlock_irqrestore(&pt->lock, flags);
+	return split;
+}
+
+/* ---- Reading ---- */
+
+bool pagetable_lookup(const struct pagetable *pt, vaddr_t va, struct translation *translation)
+{
+	if (!vaddr_is_canonical(va))
+		return false;
+	const pte_t *table = table_pointer(pt->root);
+	for (unsigned level = PT_LEVELS;; level--) {
+		pte_t e = {__atomic_load_n(&table[pt_index(va, level)].raw, __ATOMIC_RELAXED)};
+		if (!pte_present(e))
+			return false;
+		if (pte_is_leaf(e, level)) {
+			uint64_t offset = va.raw & (pt_level_size(level) - 1);
+			translation->pa = paddr_add(pte_leaf_paddr(e, level), offset);
+			translation->prot = pte_leaf_prot(e, level);
+			translation->level = level;
+			return true;
+		}
+		table = table_below(e);
+	}
+}
+
+static void dump_leaf(pte_t e, unsigned level, struct printer *out)
+{
+	static const char *const sizes[] = {"", "4 KiB", "2 MiB", "1 GiB"};
+	pgprot_t prot = pte_leaf_prot(e, level);
+	print(out, "%s page at 0x%lx %s %s%s\n", level <= PT_LEAF_LEVELS ? sizes[level] : "impossible",
+	      pte_leaf_paddr(e, level).raw, pgprot_access(prot), pgprot_memory_type(prot),
+	      prot.raw & PTE_GLOBAL ? " global" : "");
+}
+
+void pagetable_dump_walk(const struct pagetable *pt, vaddr_t va, struct printer *out)
+{
+	paddr_t table = pt->root;
+	for (unsigned level = PT_LEVELS; level > 0; level--) {
+		if (table.raw >= DIRECTMAP_SIZE) {
+			print(out, "  level %u table at 0x%lx: not in the direct map\n", level, table.raw);
+			return;
+		}
+		unsigned index = pt_index(va, level);
+		pte_t e = {__atomic_load_n(&table_pointer(table)[index].raw, __ATOMIC_RELAXED)};
+		print(out, "  level %u table at 0x%lx, entry %u: 0x%016lx ", level, table.raw, index, e.raw);
+		if (!pte_present(e)) {
+			print(out, "not present\n");
+			return;
+		}
+		if (pte_is_leaf(e, level)) {
+			dump_leaf(e, level, out);
+			return;
+		}
+		print(out, "table, %u used\n", pte_used(e));
+		table = pte_table_paddr(e);
+	}
+}

@@ -1,0 +1,268 @@
+/*
+ * The second walker. It shares the entry format with pagetable.c and not one line of its walk: plain recursion over
+ * physical tables from a root, every entry looked at. What it finds is what a processor would find.
+ *
+ * T1  No entry has a bit set that its format does not know; an absent entry is zero. Nothing is open to user mode, and
+ *     every table lies where the direct map could reach it.
+ * T2  No leaf is writable and executable.
+ * T3  Each table is pointed to by exactly one entry.
+ * T4  Below the root no table is empty, and the entry that points to it counts its present entries.
+ * T5  nr_tables is the number of tables that the root reaches, itself included.
+ * T6  Leaves stand at levels 1 to 3, and map memory aligned to their size.
+ * T7  What is to be read-only has no writable alias (pagetable_check_aliases).
+ *
+ * Seeing a table twice needs memory of what was seen, and a verifier allocates nothing. The memory is the tables' own: a
+ * bit that processors ignore, in each table's first entry, is set on the way and taken back on a second way that follows
+ * the marks. So every table is entered once whatever it holds, and cycles end.
+ *
+ * Lock: none; nothing else may be changing the tables. Cost: linear in their entries.
+ */
+#include <mm/pagetable_check.h>
+#include <arch/directmap.h>
+#include <lib/check.h>
+#include <lib/printer.h>
+
+#define TABLE_BITS (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_ADDRESS | PTE_USED)
+#define LEAF_BITS  (PGPROT_BITS | PTE_ADDRESS)
+
+/* Bits 47 and up repeat: what the processor calls the address that entry `index` below `base` translates. */
+static vaddr_t entry_address(uint64_t base, unsigned index, unsigned level)
+{
+	enum { UNUSED_BITS = 64 - PAGE_SHIFT - PT_INDEX_BITS * PT_LEVELS };
+	uint64_t va = base + index * pt_level_size(level);
+	return vaddr((uint64_t)((int64_t)(va << UNUSED_BITS) >> UNUSED_BITS));
+}
+
+static bool table_is_reachable(paddr_t table)
+{
+	return table.raw < DIRECTMAP_SIZE;
+}
+
+/* ---- Visiting mappings ---- */
+
+struct walk {
+	uint64_t first, last; /* inclusive, one half */
+	bool (*visit)(const struct mapping *mapping, void *context);
+	void *context;
+	struct mapping run; /* not yet reported; empty if its range is */
+	bool stopped;
+};
+
+static void walk_report(struct walk *walk)
+{
+	if (!walk->stopped && vrange_size(walk->run.va))
+		walk->stopped = !walk->visit(&walk->run, walk->context);
+	walk->run.va = vrange(0, 0);
+}
+
+static void walk_leaf(struct walk *walk, vaddr_t va, pte_t e, unsigned level)
+{
+	struct mapping *run = &walk->run;
+	paddr_t pa = pte_leaf_paddr(e, level);
+	pgprot_t prot = pte_leaf_prot(e, level);
+	bool continues = vrange_size(run->va) && run->va.end.raw == va.raw && run->level == level &&
+	                 run->prot.raw == prot.raw && run->pa.raw + vrange_size(run->va) == pa.raw;
+	if (!continues) {
+		walk_report(walk);
+		*run = (struct mapping){.va = {va, va}, .pa = pa, .prot = prot, .level = level};
+	}
+	run->va.end = vaddr_add(va, pt_level_size(level));
+}
+
+static void walk_table(struct walk *walk, paddr_t table, unsigned level, uint64_t base)
+{
+	const pte_t *entries = paddr_to_directmap(table);
+	uint64_t size = pt_level_size(level);
+	for (unsigned i = 0; i < PT_ENTRIES && !walk->stopped; i++) {
+		vaddr_t va = entry_address(base, i, level);
+		bool outside = va.raw > walk->last || va.raw + (size - 1) < walk->first;
+		if (outside || !pte_present(entries[i]))
+			continue;
+		if (pte_is_leaf(entries[i], level))
+			walk_leaf(walk, va, entries[i], level);
+		else
+			walk_table(walk, pte_table_paddr(entries[i]), level - 1, va.raw);
+	}
+}
+
+void address_space_walk(paddr_t root, bool (*visit)(const struct mapping *mapping, void *context),
+                        void *context)
+{
+	struct walk walk = {.last = UINT64_MAX, .visit = visit, .context = context};
+	walk_table(&walk, root, PT_LEVELS, 0);
+	walk_report(&walk);
+}
+
+static bool note_that_something_is_mapped(const struct mapping *mapping, void *context)
+{
+	(void)mapping;
+	*(bool *)context = true;
+	return false;
+}
+
+bool address_space_maps(paddr_t root, struct vrange range)
+{
+	bool found = false;
+	struct walk walk = {.first = range.start.raw,
+	                    .last = range.end.raw - 1,
+	                    .visit = note_that_something_is_mapped,
+	                    .context = &found};
+	if (range.start.raw == range.end.raw)
+		return false;
+	walk_table(&walk, root, PT_LEVELS, 0);
+	walk_report(&walk);
+	return found;
+}
+
+static size_t count_tables(paddr_t table, unsigned level)
+{
+	const pte_t *entries = paddr_to_directmap(table);
+	size_t count = 1;
+	for (unsigned i = 0; level > 1 && i < PT_ENTRIES; i++)
+		if (pte_present(entries[i]) && !pte_is_leaf(entries[i], level))
+			count += count_tables(pte_table_paddr(entries[i]), level - 1);
+	return count;
+}
+
+size_t address_space_tables(paddr_t root)
+{
+	return count_tables(root, PT_LEVELS);
+}
+
+/* ---- Structure ---- */
+
+static const char *check_leaf(vaddr_t va, uint64_t raw, unsigned level)
+{
+	CHECK(level <= PT_LEAF_LEVELS, "T6: 0x%lx: level %u entry 0x%lx is a leaf", va.raw, level, raw);
+	uint64_t unknown = raw & ~LEAF_BITS;
+	CHECK(!unknown, "T1: 0x%lx: level %u leaf 0x%lx has unknown bits 0x%lx", va.raw, level, raw, unknown);
+	/* Below the size, a large leaf has only its PAT bit. */
+	uint64_t low_address = raw & PTE_ADDRESS & (pt_level_size(level) - 1) & ~(1ULL << 12);
+	CHECK(!low_address, "T6: 0x%lx: level %u leaf 0x%lx is not aligned to its size", va.raw, level, raw);
+	CHECK((raw & (PTE_WRITE | PTE_NO_EXEC)) != PTE_WRITE,
+	      "T2: 0x%lx: level %u leaf is writable and executable", va.raw, level);
+	return NULL;
+}
+
+static const char *check_table(paddr_t table, unsigned level, uint64_t base, size_t *nr_tables,
+                               unsigned *present);
+
+static const char *check_table_entry(vaddr_t va, uint64_t raw, unsigned level, size_t *nr_tables)
+{
+	pte_t e = {raw};
+	unsigned present = 0;
+	uint64_t unknown = raw & ~TABLE_BITS;
+	CHECK(!unknown, "T1: 0x%lx: level %u table entry 0x%lx has unknown bits 0x%lx", va.raw, level, raw,
+	      unknown);
+	CHECK(table_is_reachable(pte_table_paddr(e)),
+	      "T1: 0x%lx: level %u entry 0x%lx points outside the direct map", va.raw, level, raw);
+	const char *broken = check_table(pte_table_paddr(e), level - 1, va.raw, nr_tables, &present);
+	if (broken)
+		return broken;
+	CHECK(present, "T4: 0x%lx: the level %u table is empty", va.raw, level - 1);
+	CHECK(present == pte_used(e), "T4: 0x%lx: the level %u table has %u entries, counted as %u", va.raw,
+	      level - 1, present, pte_used(e));
+	return NULL;
+}
+
+/* Marks and checks one table and what is below; counts its entries and all tables. */
+static const char *check_table(paddr_t table, unsigned level, uint64_t base, size_t *nr_tables,
+                               unsigned *present)
+{
+	pte_t *entries = paddr_to_directmap(table);
+	CHECK(!(entries[0].raw & PTE_MARK), "T3: 0x%lx: the table at 0x%lx is reached a second time", base,
+	      table.raw);
+	entries[0].raw |= PTE_MARK;
+	++*nr_tables;
+	for (unsigned i = 0; i < PT_ENTRIES; i++) {
+		vaddr_t va = entry_address(base, i, level);
+		uint64_t raw = i == 0 ? entries[i].raw & ~PTE_MARK : entries[i].raw;
+		const char *broken = NULL;
+		if (!(raw & PTE_PRESENT)) {
+			CHECK(!raw, "T1: 0x%lx: absent level %u entry holds 0x%lx", va.raw, level, raw);
+			continue;
+		}
+		++*present;
+		if (level == 1 || (raw & PTE_LARGE))
+			broken = check_leaf(va, raw, level);
+		else
+			broken = check_table_entry(va, raw, level, nr_tables);
+		if (broken)
+			return broken;
+	}
+	return NULL;
+}
+
+/* Every mark was set on a way of marked tables from the root, so they are all found again. */
+static void unmark_table(paddr_t table, unsigned level)
+{
+	pte_t *entries = paddr_to_directmap(table);
+	if (!(entries[0].raw & PTE_MARK))
+		return;
+	entries[0].raw &= ~PTE_MARK;
+	for (unsigned i = 0; level > 1 && i < PT_ENTRIES; i++)
+		if (pte_present(entries[i]) && !pte_is_leaf(entries[i], level) &&
+		    table_is_reachable(pte_table_paddr(entries[i])))
+			unmark_table(pte_table_paddr(entries[i]), level - 1);
+}
+
+const char *pagetable_check(const struct pagetable *pt)
+{
+	size_t nr_tables = 0;
+	unsigned root_entries = 0;
+	CHECK(table_is_reachable(pt->root) && is_aligned(pt->root.raw, PAGE_SIZE),
+	      "T1: no root can be at 0x%lx", pt->root.raw);
+	const char *broken = check_table(pt->root, PT_LEVELS, 0, &nr_tables, &root_entries);
+	unmark_table(pt->root, PT_LEVELS);
+	if (broken)
+		return broken;
+	CHECK(nr_tables == pt->nr_tables, "T5: the root reaches %zu tables, nr_tables is %zu", nr_tables,
+	      pt->nr_tables);
+	return NULL;
+}
+
+/* ---- Aliases ---- */
+
+struct alias_search {
+	struct prange readonly;
+	bool found;
+	vaddr_t alias;
+};
+
+static bool visit_for_alias(const struct mapping *mapping, void *context)
+{
+	struct alias_search *search = context;
+	uint64_t start = max_u64(mapping->pa.raw, search->readonly.start.raw);
+	uint64_t end = min_u64(mapping->pa.raw + vrange_size(mapping->va), search->readonly.end.raw);
+	if (!(mapping->prot.raw & PTE_WRITE) || start >= end)
+		return true;
+	search->found = true;
+	search->alias = vaddr_add(mapping->va.start, start - mapping->pa.raw);
+	return false;
+}
+
+const char *pagetable_check_aliases(paddr_t root, struct prange readonly)
+{
+	struct alias_search search = {.readonly = readonly};
+	address_space_walk(root, visit_for_alias, &search);
+	CHECK(!search.found, "T7: 0x%lx is a writable alias of read-only memory at [0x%lx, 0x%lx)",
+	      search.alias.raw, readonly.start.raw, readonly.end.raw);
+	return NULL;
+}
+
+/* ---- Words ---- */
+
+static bool dump_mapping(const struct mapping *m, void *context)
+{
+	static const char *const leaf[] = {"?", "4K", "2M", "1G"};
+	print(context, "0x%016lx-0x%016lx %10lu KiB %s %-3s %s -> 0x%lx\n", m->va.start.raw, m->va.end.raw,
+	      vrange_size(m->va) >> 10, pgprot_access(m->prot), pgprot_memory_type(m->prot),
+	      m->level <= PT_LEAF_LEVELS ? leaf[m->level] : leaf[0], m->pa.raw);
+	return true;
+}
+
+void pagetable_dump(const struct pagetable *pt, struct printer *out)
+{
+	address_space_walk(pt->root, dump_mapping, out);
+	print(out, "%zu tables\n", pt->nr_tables);
+}

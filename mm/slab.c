@@ -1,0 +1,692 @@
+/*
+ * Slab allocator, after Bonwick ("The slab allocator: an object-caching kernel memory allocator", USENIX
+ * 1994).
+ *
+ * A cache serves objects of one size. It holds slabs: blocks of 2^order frames cut into equal slots.
+ *
+ *	base                                                             base + (PAGE_SIZE << order)
+ *	| slot 0 | slot 1 | slot 2 |            …            | slot n-1 | waste |
+ *
+ *	struct slab   cache, base, nr_free, free: 0 1 1 0 … 1       one bit per slot, away from the objects
+ *	frame array   every frame of the block says PAGE_SLAB and points to the struct slab
+ *
+ * Nothing the allocator believes lies where an object could overwrite it, so every free of a wrong pointer is
+ * noticed, always: pointer → frame's entry → descriptor → slot → bit. slab_page_of() and decode_slot() ask
+ * these questions once; what follows trusts the answer.
+ *
+ * Descriptors are objects themselves, of a cache whose slabs keep their own descriptor in slot 0, where its
+ * only neighbours are descriptors. That cache and the cache of caches are static: here the cycle dissolves.
+ *
+ * S1  Slots of one cache are equal, 8-aligned, at most 512 a slab; waste is at most 1/8 of the slab. Waste is
+ *     less than one slot, so a block of eight slots always qualifies; the smallest order that does is taken.
+ * S2  Each slab is on exactly one of its cache's lists, the one for how full it is.
+ * S3  A slab's bitmap has nr_free bits set, none beyond its slots and none for its own descriptor; free_words
+ *     says which words are not zero.
+ * S4  Each frame of a slab is PAGE_SLAB and owned by it; the block is aligned to its own size, and so objects
+ *     whose size is a power of two are aligned to theirs.
+ * S5  A descriptor is a live object of the descriptor cache, or in slot 0 of its own slab.
+ * S6  The cache's counts are what its slabs say: slabs, empty ones (at most SLAB_EMPTY_KEPT), objects handed
+ *     out.
+ * S7  Conservation: as many live descriptors as slabs outside the descriptor cache; as many live cache
+ *     objects as caches less the two static ones.
+ * S8  Debug build, no constructor: a free object holds the poison pattern.
+ *
+ * Locking: each cache has a lock, taken with interrupts masked. Slabs are made and destroyed with no lock
+ * held: they are nobody's before they are listed and after they are unlisted. Constructors run there too.
+ *
+ * Cost: alloc and free touch the cache, one descriptor and at most three list links; two bit scans find the
+ * slot. No loop depends on the number of slabs.
+ */
+#include <mm/slab.h>
+#include <lib/align.h>
+#include <lib/panic.h>
+#include <lib/string.h>
+#include <mm/fault_inject.h>
+#include <mm/lock_rank.h>
+#include <mm/page_alloc.h>
+#include "slab_internal.h"
+
+struct kmem_cache slab_descriptor_cache, kmem_cache_cache;
+struct spinlock caches_lock = SPINLOCK_INIT("cache list", RANK_CACHE_LIST);
+struct list_head caches = LIST_HEAD_INIT(caches);
+static uint64_t next_cache_id; /* (caches_lock) */
+
+_Static_assert(SLAB_OBJECT_MAX << SLAB_WASTE_SHIFT <= PAGE_SIZE << SLAB_ORDER_MAX, "S1 can always be had");
+_Static_assert((int)SLAB_ORDER_MAX < (int)GROUP_ORDER,
+               "all entries of a slab's block are written: page.h, P3");
+_Static_assert(SLAB_WORDS <= 8, "free_words has a bit per word");
+
+/* ---- Slots of a slab: the cache's lock is held --------------------------------------------------------- */
+
+/* S2 and the count of empty slabs, after nr_free changed. */
+static void refile_locked(struct kmem_cache *cache, struct slab *slab)
+{
+	enum slab_fill fill = slab_fill_of(slab);
+
+	if (likely(fill == slab->fill))
+		return;
+	cache->nr_empty += (fill == SLAB_EMPTY) - (size_t)(slab->fill == SLAB_EMPTY);
+	slab->fill = fill;
+	list_move(&slab->link, &cache->slabs[fill]);
+}
+
+/* pre: the slab has a free slot. */
+static void *take_from_locked(struct kmem_cache *cache, struct slab *slab)
+{
+	DEBUG_ASSERT(spin_is_held(&cache->lock));
+	unsigned word = lowest_bit(slab->free_words);
+	uint64_t free = slab->free[word];
+	unsigned slot = word * BITS_PER_WORD + lowest_bit(free);
+
+	slab->free[word] = free & (free - 1);
+	if (!slab->free[word])
+		slab->free_words &= ~(1U << word);
+	slab->nr_free--;
+	cache->nr_active++;
+	refile_locked(cache, slab);
+	return slab_object(slab, slot);
+}
+
+/* An object, from a slab in use rather than an empty one; NULL if there is no free slot. */
+static void *take_locked(struct kmem_cache *cache)
+{
+	struct list_head *list = &cache->slabs[SLAB_PARTIAL];
+
+	if (unlikely(list_empty(list))) {
+		list = &cache->slabs[SLAB_EMPTY];
+		if (list_empty(list))
+			return NULL;
+	}
+	return take_from_locked(cache, list_first_entry(list, struct slab, link));
+}
+
+/* pre: empty. The slab is the caller's, who destroys it when the lock is released. */
+static void unlist_locked(struct kmem_cache *cache, struct slab *slab)
+{
+	list_del(&slab->link);
+	cache->nr_slabs--;
+	cache->nr_empty--;
+}
+
+/* Returns the slab if it has become one empty slab too many, unlisted. */
+static struct slab *put_locked(struct slab *slab, unsigned slot)
+{
+	struct kmem_cache *cache = slab->cache;
+
+	DEBUG_ASSERT(spin_is_held(&cache->lock));
+	bit_set(slab->free, slot);
+	slab->free_words |= 1U << slot / BITS_PER_WORD;
+	slab->nr_free++;
+	cache->nr_active--;
+	refile_locked(cache, slab);
+	if (likely(cache->nr_empty <= SLAB_EMPTY_KEPT))
+		return NULL;
+	unlist_locked(cache, slab);
+	return slab;
+}
+
+/* ---- Debug contents ------------------------------------------------------------------------------------ */
+
+static void poison(void *object, size_t size)
+{
+	memset(object, POISON_FREE, size - 1);
+	((uint8_t *)object)[size - 1] = POISON_END;
+}
+
+size_t poison_find_damage(const void *object, size_t size)
+{
+	const uint64_t word = POISON_FREE * 0x0101010101010101ULL;
+	const uint8_t *bytes = object;
+	size_t i = 0;
+
+	while (i + sizeof(word) < size && *(const uint64_t *)(bytes + i) == word)
+		i += sizeof(word);
+	while (i < size - 1 && bytes[i] == POISON_FREE)
+		i++;
+	return i == size - 1 && bytes[i] == POISON_END ? size : i;
+}
+
+/* The object has just become the caller's: nobody else writes its entry in callers[]. */
+static void note_allocated(struct kmem_cache *cache, void *object, uintptr_t caller)
+{
+	struct slab *slab = virt_to_page(object)->owner;
+	unsigned slot = slab_slot_at(cache, (size_t)((char *)object - slab->base));
+
+	if (slab_is_poisoned(cache)) {
+		size_t byte = poison_find_damage(object, cache->object_size);
+		if (byte < cache->object_size)
+			slab_report_damage(slab, slot, byte);
+		memset(object, POISON_FRESH, cache->object_size);
+	}
+	slab->callers[slot] = (uint32_t)caller;
+}
+
+static void note_freed_locked(struct slab *slab, unsigned slot, uintptr_t caller)
+{
+	if (slab_is_poisoned(slab->cache))
+		poison(slab_object(slab, slot), slab->cache->object_size);
+	slab->callers[slot] = (uint32_t)caller;
+}
+
+/* ---- Making and destroying slabs: no lock held --------------------------------------------------------- */
+
+static size_t descriptor_size(void)
+{
+	return sizeof(struct slab) + (IS_DEBUG ? SLAB_SLOTS_MAX * sizeof(uint32_t) : 0);
+}
+
+static void slab_init_descriptor(struct slab *slab, struct kmem_cache *cache, char *base)
+{
+	memset(slab, 0, descriptor_size());
+	slab->cache = cache;
+	slab->base = base;
+	slab->nr_free = (uint16_t)slab_capacity(cache);
+	slab->fill = SLAB_EMPTY;
+	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++)
+		bit_set(slab->free, slot);
+	for (unsigned word = 0; word < SLAB_WORDS; word++)
+		slab->free_words |= (slab->free[word] != 0) << word;
+}
+
+static void slab_init_objects(struct slab *slab)
+{
+	struct kmem_cache *cache = slab->cache;
+
+	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++) {
+		if (cache->ctor)
+			cache->ctor(slab_object(slab, slot));
+		else if (IS_DEBUG)
+			poison(slab_object(slab, slot), cache->object_size);
+	}
+}
+
+/* An empty slab that is on no list yet; NULL if there is no memory for it or its descriptor. */
+static struct slab *slab_create(struct kmem_cache *cache, gfp_t gfp)
+{
+	struct page *head = alloc_pages(gfp, cache->order);
+
+	if (!head)
+		return NULL;
+	char *base = page_address(head);
+	struct slab *slab = cache->first_slot ? (struct slab *)base
+	                                      : slab_alloc(&slab_descriptor_cache, gfp, CALLER_ADDRESS);
+	if (!slab) {
+		__free_pages(head, cache->order);
+		return NULL;
+	}
+	slab_init_descriptor(slab, cache, base);
+	slab_init_objects(slab);
+	for (size_t i = 0; i < 1UL << cache->order; i++) {
+		head[i].owner = slab;
+		head[i].type = PAGE_SLAB;
+	}
+	return slab;
+}
+
+static size_t put_object(struct slab *slab, unsigned slot, const char *call, uintptr_t caller);
+
+/*
+ * Returns the frames of an unlisted slab; how many, with those that its descriptor was the last to hold. Does
+ * not look at the cache, which may be gone by now. Recursion ends at once: slabs of descriptors have no
+ * descriptor to free.
+ */
+static size_t slab_destroy(struct slab *slab)
+{
+	struct page *head = virt_to_page(slab->base);
+	unsigned order = head->order;
+	bool own_descriptor = (char *)slab == slab->base;
+
+	for (size_t i = 0; i < 1UL << order; i++) {
+		head[i].type = PAGE_NONE;
+		head[i].owner = NULL;
+	}
+	head->type = PAGE_HELD;
+	__free_pages(head, order);
+	if (own_descriptor)
+		return 1UL << order;
+	struct slab *home = virt_to_page(slab)->owner;
+	unsigned slot = slab_slot_at(&slab_descriptor_cache, (size_t)((char *)slab - home->base));
+	return (1UL << order) + put_object(home, slot, "slab_destroy", CALLER_ADDRESS);
+}
+
+static size_t destroy_all(struct list_head *unlisted)
+{
+	struct slab *slab, *next;
+	size_t frames = 0;
+
+	list_for_each_entry_safe (slab, next, unlisted, link)
+		frames += slab_destroy(slab);
+	return frames;
+}
+
+static void unlist_empty_locked(struct kmem_cache *cache, struct list_head *unlisted)
+{
+	struct slab *slab, *next;
+
+	list_for_each_entry_safe (slab, next, &cache->slabs[SLAB_EMPTY], link) {
+		unlist_locked(cache, slab);
+		list_add(&slab->link, unlisted);
+	}
+}
+
+/* ---- Objects ------------------------------------------------------------------------------------------- */
+
+/*
+ * An object from a new slab. Without memory for one, an object from any slab: while we asked, reclaim or
+ * another CPU may have freed into ours.
+ */
+static NOINLINE void *grow_and_take(struct kmem_cache *cache, gfp_t gfp)
+{
+	struct slab *slab = slab_create(cache, gfp & ~__GFP_ZERO);
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	void *object;
+
+	if (slab) {
+		list_add(&slab->link, &cache->slabs[SLAB_EMPTY]);
+		cache->nr_slabs++;
+		cache->nr_empty++;
+		object = take_from_locked(cache, slab);
+	} else {
+		object = take_locked(cache);
+	}
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return object;
+}
+
+/* Panics if the flags are a mistake; false if the request shall be refused on purpose. */
+static ALWAYS_INLINE bool request_admitted(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+{
+	bool may_wait = !(gfp & __GFP_RECLAIM) || !in_interrupt();
+	bool meaningful = !(gfp & (__GFP_DMA | __GFP_DMA32 | ~GFP_ALL));
+	bool may_zero = !(gfp & __GFP_ZERO) || !cache->ctor;
+
+	if (unlikely(!may_wait || !meaningful || !may_zero))
+		slab_report_request(cache, gfp, caller);
+	return !fault_injected(gfp);
+}
+
+static ALWAYS_INLINE void object_prepare(struct kmem_cache *cache, void *object, gfp_t gfp, uintptr_t caller)
+{
+	if (IS_DEBUG)
+		note_allocated(cache, object, caller);
+	if (gfp & __GFP_ZERO)
+		memset(object, 0, cache->object_size);
+}
+
+static ALWAYS_INLINE void *alloc_object(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+{
+	if (unlikely(!request_admitted(cache, gfp, caller)))
+		return NULL;
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	void *object = take_locked(cache);
+	spin_unlock_irqrestore(&cache->lock, flags);
+	if (unlikely(!object)) {
+		object = grow_and_take(cache, gfp);
+		if (!object)
+			return NULL;
+	}
+	object_prepare(cache, object, gfp, caller);
+	return object;
+}
+
+void *slab_alloc(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+{
+	return alloc_object(cache, gfp, caller);
+}
+
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	return alloc_object(cache, gfp, CALLER_ADDRESS);
+}
+
+void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	return alloc_object(cache, gfp | __GFP_ZERO, CALLER_ADDRESS);
+}
+
+/* The slot that begins at `pointer`, which lies in the slab; whether it is live is asked under the lock. */
+static ALWAYS_INLINE unsigned decode_slot(const struct slab *slab, const void *pointer, const char *call)
+{
+	size_t offset = (size_t)((const char *)pointer - slab->base);
+	unsigned slot = slab_slot_at(slab->cache, offset);
+
+	if (unlikely((size_t)slot * slab->cache->slot_size != offset || slot >= slab->cache->slots))
+		slab_report_interior(call, slab, pointer);
+	return slot;
+}
+
+/* Frees a decoded object; frames returned to the page allocator because of it. */
+static size_t put_object(struct slab *slab, unsigned slot, const char *call, uintptr_t caller)
+{
+	struct kmem_cache *cache = slab->cache;
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+
+	if (unlikely(bit_test(slab->free, slot))) {
+		spin_unlock_irqrestore(&cache->lock, flags);
+		slab_report_free(call, slab, slot);
+	}
+	if (IS_DEBUG)
+		note_freed_locked(slab, slot, caller);
+	struct slab *surplus = put_locked(slab, slot);
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return unlikely(surplus) ? slab_destroy(surplus) : 0;
+}
+
+/* The slab that `object` lies in; panics unless it is one of `cache`. */
+static ALWAYS_INLINE struct slab *decode_slab(const struct kmem_cache *cache, const void *object,
+                                              const char *call)
+{
+	struct slab *slab = slab_of(object);
+
+	if (unlikely(!slab))
+		slab_report_foreign(call, object);
+	if (unlikely(slab->cache != cache))
+		slab_report_other_cache(call, slab, object, cache);
+	return slab;
+}
+
+void kmem_cache_free(struct kmem_cache *cache, void *object)
+{
+	if (unlikely(!object))
+		return;
+	struct slab *slab = decode_slab(cache, object, "kmem_cache_free");
+	put_object(slab, decode_slot(slab, object, "kmem_cache_free"), "kmem_cache_free", CALLER_ADDRESS);
+}
+
+void slab_free(struct page *page, void *pointer, const char *call, uintptr_t caller)
+{
+	struct slab *slab = page->owner;
+
+	if (unlikely(slab->cache->flags & SLAB_INTERNAL))
+		slab_report_internal(call, slab, pointer);
+	put_object(slab, decode_slot(slab, pointer, call), call, caller);
+}
+
+struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer, const char *call)
+{
+	struct slab *slab = page->owner;
+
+	if (unlikely(slab->cache->flags & SLAB_INTERNAL))
+		slab_report_internal(call, slab, pointer);
+	unsigned slot = decode_slot(slab, pointer, call);
+	if (unlikely(bit_test(slab->free, slot)))
+		slab_report_free(call, slab, slot);
+	return slab->cache;
+}
+
+/* ---- Many at once -------------------------------------------------------------------------------------- */
+
+static size_t take_many(struct kmem_cache *cache, size_t count, void **objects)
+{
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	size_t taken = 0;
+
+	while (taken < count && (objects[taken] = take_locked(cache)))
+		taken++;
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return taken;
+}
+
+/* pre: every object is one of the cache's. Stops at the first that is free already and returns its index. */
+static size_t put_many(struct kmem_cache *cache, size_t count, void **objects, uintptr_t caller)
+{
+	struct list_head surplus = LIST_HEAD_INIT(surplus);
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		struct slab *slab = virt_to_page(objects[i])->owner;
+		unsigned slot = slab_slot_at(cache, (size_t)((char *)objects[i] - slab->base));
+		if (unlikely(bit_test(slab->free, slot)))
+			break;
+		if (IS_DEBUG)
+			note_freed_locked(slab, slot, caller);
+		if (put_locked(slab, slot))
+			list_add(&slab->link, &surplus);
+	}
+	spin_unlock_irqrestore(&cache->lock, flags);
+	destroy_all(&surplus);
+	return i;
+}
+
+size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, void **objects)
+{
+	if (unlikely(!request_admitted(cache, gfp, CALLER_ADDRESS)))
+		return 0;
+	for (size_t taken = 0; (taken += take_many(cache, count - taken, objects + taken)) < count; taken++) {
+		objects[taken] = grow_and_take(cache, gfp);
+		if (!objects[taken]) {
+			put_many(cache, taken, objects, CALLER_ADDRESS);
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < count; i++)
+		object_prepare(cache, objects[i], gfp, CALLER_ADDRESS);
+	return count;
+}
+
+void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects)
+{
+	for (size_t i = 0; i < count; i++)
+		decode_slot(decode_slab(cache, objects[i], "kmem_cache_free_bulk"), objects[i],
+		            "kmem_cache_free_bulk");
+	size_t freed = put_many(cache, count, objects, CALLER_ADDRESS);
+	if (likely(freed == count))
+		return;
+	/* The slab of a free object may have gone just now: ask again what the pointer is. */
+	struct slab *slab = decode_slab(cache, objects[freed], "kmem_cache_free_bulk");
+	slab_report_free("kmem_cache_free_bulk", slab,
+	                 decode_slot(slab, objects[freed], "kmem_cache_free_bulk"));
+}
+
+/* ---- Caches -------------------------------------------------------------------------------------------- */
+
+/* S1: the smallest block whose waste is at most 1/8. */
+static void choose_slab_size(struct kmem_cache *cache)
+{
+	while (slab_bytes(cache) % cache->slot_size > slab_bytes(cache) >> SLAB_WASTE_SHIFT)
+		cache->order++;
+	cache->slots = (uint16_t)(slab_bytes(cache) / cache->slot_size);
+}
+
+static void cache_init(struct kmem_cache *cache, const char *name, size_t size, size_t align, unsigned flags,
+                       void (*ctor)(void *))
+{
+	align = max_u64(align, flags & SLAB_HWCACHE_ALIGN ? 64 : SLAB_SLOT_ALIGN);
+	*cache = (struct kmem_cache){
+	        .object_size = (uint32_t)size,
+	        .slot_size = (uint32_t)align_up(size, align),
+	        .flags = flags,
+	        .ctor = ctor,
+	};
+	cache->reciprocal = ((1ULL << SLAB_RECIPROCAL_SHIFT) + cache->slot_size - 1) / cache->slot_size;
+	memcpy(cache->name, name, strlen(name));
+	spin_lock_init(&cache->lock, cache->name, RANK_CACHE);
+	for (unsigned fill = 0; fill < SLAB_FILLS; fill++)
+		list_init(&cache->slabs[fill]);
+	choose_slab_size(cache);
+}
+
+static void cache_publish(struct kmem_cache *cache)
+{
+	irqflags_t flags = spin_lock_irqsave(&caches_lock);
+
+	cache->id = ++next_cache_id;
+	list_add_tail(&cache->link, &caches);
+	spin_unlock_irqrestore(&caches_lock, flags);
+}
+
+static void check_cache_request(const char *name, size_t size, size_t align, unsigned flags)
+{
+	if (!name || !*name || strnlen(name, CACHE_NAME_MAX) == CACHE_NAME_MAX)
+		panic("kmem_cache_create: the name must have 1 to %d characters", CACHE_NAME_MAX - 1);
+	if (!size || size > SLAB_OBJECT_MAX)
+		panic("kmem_cache_create: cache %s: object size %zu is not in 1..%d", name, size,
+		      SLAB_OBJECT_MAX);
+	if (align && (!is_power_of_two(align) || align > PAGE_SIZE))
+		panic("kmem_cache_create: cache %s: alignment %zu is no power of two up to a page", name,
+		      align);
+	if (flags & ~(unsigned)(SLAB_HWCACHE_ALIGN | SLAB_PANIC))
+		panic("kmem_cache_create: cache %s: unknown flags 0x%x", name, flags);
+}
+
+struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align, unsigned flags,
+                                     void (*ctor)(void *object))
+{
+	check_cache_request(name, size, align, flags);
+	struct kmem_cache *cache = slab_alloc(&kmem_cache_cache, GFP_KERNEL, CALLER_ADDRESS);
+	if (!cache) {
+		if (flags & SLAB_PANIC)
+			panic("kmem_cache_create: no memory for cache %s, which the kernel cannot live without",
+			      name);
+		return NULL;
+	}
+	cache_init(cache, name, size, align, flags, ctor);
+	cache_publish(cache);
+	return cache;
+}
+
+/* The first live objects of a cache, for the report; returns how many are live. */
+static size_t find_live(struct kmem_cache *cache, void **first, size_t capacity, size_t *nr_first)
+{
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	size_t live = cache->nr_active;
+	struct slab *slab;
+
+	*nr_first = 0;
+	for (unsigned fill = SLAB_FULL; fill <= SLAB_PARTIAL; fill++) {
+		list_for_each_entry (slab, &cache->slabs[fill], link) {
+			for (unsigned slot = cache->first_slot; slot < cache->slots && *nr_first < capacity;
+			     slot++) {
+				if (!bit_test(slab->free, slot))
+					first[(*nr_first)++] = slab_object(slab, slot);
+			}
+		}
+	}
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return live;
+}
+
+void kmem_cache_destroy(struct kmem_cache *cache)
+{
+	void *first[4];
+	size_t nr_first;
+
+	if (!cache)
+		return;
+	if (in_interrupt())
+		panic("kmem_cache_destroy: in interrupt context");
+	struct slab *home = decode_slab(&kmem_cache_cache, cache, "kmem_cache_destroy");
+	unsigned slot = decode_slot(home, cache, "kmem_cache_destroy");
+	if (bit_test(home->free, slot))
+		slab_report_free("kmem_cache_destroy", home, slot);
+	size_t live = find_live(cache, first, ARRAY_SIZE(first), &nr_first);
+	if (live)
+		slab_report_live(cache, live, first, nr_first);
+
+	irqflags_t flags = spin_lock_irqsave(&caches_lock);
+	list_del(&cache->link);
+	spin_unlock_irqrestore(&caches_lock, flags);
+	kmem_cache_shrink(cache);
+	put_object(home, slot, "kmem_cache_destroy", CALLER_ADDRESS);
+}
+
+size_t kmem_cache_shrink(struct kmem_cache *cache)
+{
+	struct list_head unlisted = LIST_HEAD_INIT(unlisted);
+
+	if (in_interrupt())
+		panic("kmem_cache_shrink: in interrupt context (cache %s)", cache->name);
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	unlist_empty_locked(cache, &unlisted);
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return destroy_all(&unlisted);
+}
+
+/* Every cache's empty slabs, those of descriptors last: freeing the others' descriptors may empty some. */
+static size_t reap_empty_slabs(void)
+{
+	struct list_head unlisted = LIST_HEAD_INIT(unlisted);
+	irqflags_t flags = spin_lock_irqsave(&caches_lock);
+	struct kmem_cache *cache;
+
+	list_for_each_entry (cache, &caches, link) {
+		if (cache == &slab_descriptor_cache)
+			continue;
+		spin_lock(&cache->lock);
+		unlist_empty_locked(cache, &unlisted);
+		spin_unlock(&cache->lock);
+	}
+	spin_unlock_irqrestore(&caches_lock, flags);
+	size_t frames = destroy_all(&unlisted);
+	return frames + kmem_cache_shrink(&slab_descriptor_cache);
+}
+
+const char *kmem_cache_name(const struct kmem_cache *cache)
+{
+	return cache->name;
+}
+
+size_t kmem_cache_size(const struct kmem_cache *cache)
+{
+	return cache->object_size;
+}
+
+static void read_stats(struct kmem_cache *cache, struct slab_stats *stats)
+{
+	spin_lock(&cache->lock);
+	*stats = (struct slab_stats){
+	        .object_size = cache->object_size,
+	        .slot_size = cache->slot_size,
+	        .objects_per_slab = slab_capacity(cache),
+	        .pages_per_slab = 1UL << cache->order,
+	        .active_objects = cache->nr_active,
+	        .total_objects = cache->nr_slabs * slab_capacity(cache),
+	        .slabs = cache->nr_slabs,
+	        .empty_slabs = cache->nr_empty,
+	};
+	memcpy(stats->name, cache->name, CACHE_NAME_MAX);
+	spin_unlock(&cache->lock);
+}
+
+/* Figures of the oldest cache younger than *id, which moves on to it; false at the end. */
+static bool next_stats(uint64_t *id, struct slab_stats *stats)
+{
+	irqflags_t flags = spin_lock_irqsave(&caches_lock);
+	struct kmem_cache *cache;
+	bool found = false;
+
+	list_for_each_entry (cache, &caches, link) {
+		if (cache->id > *id) {
+			*id = cache->id;
+			read_stats(cache, stats);
+			found = true;
+			break;
+		}
+	}
+	spin_unlock_irqrestore(&caches_lock, flags);
+	return found;
+}
+
+void slab_for_each_cache(void (*visit)(const struct slab_stats *stats, void *context), void *context)
+{
+	struct slab_stats stats;
+
+	for (uint64_t id = 0; next_stats(&id, &stats);)
+		visit(&stats, context);
+}
+
+static struct shrinker slab_shrinker = {.name = "slab", .shrink = reap_empty_slabs};
+
+void slab_init(void)
+{
+	list_init(&caches);
+	next_cache_id = 0;
+	cache_init(&slab_descriptor_cache, "slab", descriptor_size(), 0, SLAB_INTERNAL, NULL);
+	slab_descriptor_cache.first_slot = 1;
+	cache_init(&kmem_cache_cache, "kmem_cache", sizeof(struct kmem_cache), 0,
+	           SLAB_INTERNAL | SLAB_HWCACHE_ALIGN, NULL);
+	cache_publish(&slab_descriptor_cache);
+	cache_publish(&kmem_cache_cache);
+	register_shrinker(&slab_shrinker);
+}

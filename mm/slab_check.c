@@ -1,0 +1,200 @@
+/*
+ * The slab verifier, S1 to S8 of slab.c, and the view people know as /proc/slabinfo. The verifier trusts the
+ * frame array and follows links only as far as the counts allow, so that a broken list ends in words, not in
+ * a loop.
+ */
+#include <mm/slab.h>
+#include <lib/check.h>
+#include <lib/printer.h>
+#include "slab_internal.h"
+
+static const char *const fill_names[SLAB_FILLS] = {"full", "partial", "empty"};
+
+/* Sums over all caches, for S7. */
+struct census {
+	size_t caches, external_slabs;
+};
+
+static const char *check_geometry(const struct kmem_cache *cache)
+{
+	size_t bytes = slab_bytes(cache), used = (size_t)cache->slots * cache->slot_size;
+
+	CHECK(cache->slot_size >= cache->object_size && cache->slot_size % SLAB_SLOT_ALIGN == 0,
+	      "S1: cache %s: slots of %u bytes for objects of %u", cache->name, cache->slot_size,
+	      cache->object_size);
+	CHECK(cache->slots > cache->first_slot && cache->slots <= SLAB_SLOTS_MAX &&
+	              cache->order <= SLAB_ORDER_MAX,
+	      "S1: cache %s: %u slots in a block of order %u", cache->name, cache->slots, cache->order);
+	CHECK(used <= bytes && bytes - used <= bytes >> SLAB_WASTE_SHIFT,
+	      "S1: cache %s: %u slots of %u bytes in %zu bytes", cache->name, cache->slots, cache->slot_size,
+	      bytes);
+	CHECK(cache->reciprocal == ((1ULL << SLAB_RECIPROCAL_SHIFT) - 1) / cache->slot_size + 1,
+	      "S1: cache %s: 0x%lx is not the reciprocal of %u", cache->name, cache->reciprocal,
+	      cache->slot_size);
+	return NULL;
+}
+
+/* The bits of bitmap word `word` that stand for objects. */
+static uint64_t objects_of_word(const struct kmem_cache *cache, unsigned word)
+{
+	unsigned first = word * BITS_PER_WORD;
+
+	if (first >= cache->slots)
+		return 0;
+	uint64_t slots = cache->slots - first < BITS_PER_WORD ? (1ULL << (cache->slots - first)) - 1 : ~0ULL;
+	return word == 0 ? slots & ~(uint64_t)cache->first_slot : slots;
+}
+
+static const char *check_bitmap(const struct kmem_cache *cache, const struct slab *slab)
+{
+	unsigned bits = 0;
+
+	for (unsigned word = 0; word < SLAB_WORDS; word++) {
+		bits += count_bits(slab->free[word]);
+		CHECK((slab->free_words >> word & 1) == (slab->free[word] != 0),
+		      "S3: cache %s: slab at %p: free_words is wrong about word %u", cache->name,
+		      (void *)slab->base, word);
+		uint64_t strays = slab->free[word] & ~objects_of_word(cache, word);
+		CHECK(!strays, "S3: cache %s: slab at %p: slot %u is no object, but free", cache->name,
+		      (void *)slab->base, word * BITS_PER_WORD + lowest_bit(strays));
+	}
+	CHECK(bits == slab->nr_free, "S3: cache %s: slab at %p counts %u free slots, its bitmap %u",
+	      cache->name, (void *)slab->base, slab->nr_free, bits);
+	return NULL;
+}
+
+static const char *check_frames(const struct kmem_cache *cache, const struct slab *slab)
+{
+	CHECK(is_directmap_address(vaddr_of(slab->base)) &&
+	              is_aligned((uintptr_t)slab->base - DIRECTMAP_BASE, slab_bytes(cache)),
+	      "S4: cache %s: slab base %p is not aligned to the slab", cache->name, (void *)slab->base);
+	for (size_t offset = 0; offset < slab_bytes(cache); offset += PAGE_SIZE) {
+		const struct page *page = slab_page_of(slab->base + offset);
+		CHECK(page && page->type == PAGE_SLAB, "S4: cache %s: page %p of a slab is marked %s",
+		      cache->name, (void *)(slab->base + offset),
+		      page ? page_type_name(page->type) : "never written");
+		CHECK(page->owner == slab, "S4: cache %s: page %p of a slab leads to another descriptor",
+		      cache->name, (void *)(slab->base + offset));
+	}
+	CHECK(virt_to_page(slab->base)->order == cache->order,
+	      "S4: cache %s: slab at %p is a block of order %u, not %u", cache->name, (void *)slab->base,
+	      virt_to_page(slab->base)->order, cache->order);
+	return NULL;
+}
+
+static const char *check_descriptor(const struct kmem_cache *cache, const struct slab *slab)
+{
+	const struct slab *home = slab_of(slab);
+
+	CHECK(home && home->cache == &slab_descriptor_cache,
+	      "S5: cache %s: descriptor %p is not in a slab of descriptors", cache->name, (const void *)slab);
+	size_t offset = (size_t)((const char *)slab - home->base);
+	unsigned slot = slab_slot_at(&slab_descriptor_cache, offset);
+	CHECK(offset == (size_t)slot * slab_descriptor_cache.slot_size && (slot == 0) == (home == slab) &&
+	              (slot == 0) == (cache == &slab_descriptor_cache),
+	      "S5: cache %s: descriptor %p is in the wrong slot", cache->name, (const void *)slab);
+	CHECK(!bit_test(home->free, slot), "S5: cache %s: descriptor %p is free", cache->name,
+	      (const void *)slab);
+	return NULL;
+}
+
+static const char *check_poison(const struct kmem_cache *cache, const struct slab *slab)
+{
+	for (unsigned slot = 0; slot < cache->slots; slot++) {
+		if (!bit_test(slab->free, slot))
+			continue;
+		size_t byte = poison_find_damage(slab_object(slab, slot), cache->object_size);
+		CHECK(byte == cache->object_size,
+		      "S8: cache %s: free object %u at %p was written at byte %zu", cache->name, slot,
+		      slab_object(slab, slot), byte);
+	}
+	return NULL;
+}
+
+/* The descriptor first: nothing else of it may be read before. */
+static const char *check_slab(const struct kmem_cache *cache, const struct slab *slab)
+{
+	const char *broken;
+
+	if ((broken = check_descriptor(cache, slab)))
+		return broken;
+	CHECK(slab->cache == cache, "S2: cache %s lists a slab of cache %s", cache->name, slab->cache->name);
+	if ((broken = check_bitmap(cache, slab)) || (broken = check_frames(cache, slab)))
+		return broken;
+	return slab_is_poisoned(cache) ? check_poison(cache, slab) : NULL;
+}
+
+static const char *check_slabs(const struct kmem_cache *cache)
+{
+	size_t slabs = 0, empty = 0, active = 0;
+
+	for (unsigned fill = 0; fill < SLAB_FILLS; fill++) {
+		const struct list_head *head = &cache->slabs[fill], *node = head;
+		for (; node->next != head; node = node->next) {
+			const struct slab *slab = list_entry(node->next, struct slab, link);
+			CHECK(slabs++ < cache->nr_slabs, "S6: cache %s counts %zu slabs, its lists hold more",
+			      cache->name, cache->nr_slabs);
+			const char *broken = check_slab(cache, slab);
+			if (broken)
+				return broken;
+			CHECK(slab->link.prev == node, "S2: cache %s: the %s list is torn at slab %p",
+			      cache->name, fill_names[fill], (void *)slab->base);
+			CHECK(slab->fill == fill && slab_fill_of(slab) == fill,
+			      "S2: cache %s: slab at %p has %u of %u objects free, but is on the %s list",
+			      cache->name, (void *)slab->base, slab->nr_free, slab_capacity(cache),
+			      fill_names[fill]);
+			empty += fill == SLAB_EMPTY;
+			active += slab_capacity(cache) - slab->nr_free;
+		}
+	}
+	CHECK(slabs == cache->nr_slabs, "S6: cache %s counts %zu slabs, its lists hold %zu", cache->name,
+	      cache->nr_slabs, slabs);
+	CHECK(empty == cache->nr_empty, "S6: cache %s counts %zu empty slabs, its list holds %zu",
+	      cache->name, cache->nr_empty, empty);
+	CHECK(empty <= SLAB_EMPTY_KEPT, "S6: cache %s keeps %zu empty slabs", cache->name, empty);
+	CHECK(active == cache->nr_active, "S6: cache %s counts %zu objects handed out, its slabs %zu",
+	      cache->name, cache->nr_active, active);
+	return NULL;
+}
+
+static const char *check_conservation(const struct census *census)
+{
+	CHECK(slab_descriptor_cache.nr_active == census->external_slabs,
+	      "S7: %zu slab descriptors are live, but %zu slabs need one", slab_descriptor_cache.nr_active,
+	      census->external_slabs);
+	CHECK(kmem_cache_cache.nr_active + 2 == census->caches, "S7: %zu caches are live, but %zu are listed",
+	      kmem_cache_cache.nr_active + 2, census->caches);
+	return NULL;
+}
+
+const char *slab_check(void)
+{
+	struct census census = {0};
+	const struct kmem_cache *cache;
+
+	list_for_each_entry (cache, &caches, link) {
+		const char *broken;
+		if ((broken = check_geometry(cache)) || (broken = check_slabs(cache)))
+			return broken;
+		census.caches++;
+		if (cache != &slab_descriptor_cache)
+			census.external_slabs += cache->nr_slabs;
+	}
+	return check_conservation(&census);
+}
+
+static void slabinfo_line(const struct slab_stats *s, void *context)
+{
+	print(context, "%-17s %6zu %6zu %6zu %4zu %4zu : tunables %4u %4u %4u : slabdata %6zu %6zu %6u\n",
+	      s->name, s->active_objects, s->total_objects, s->slot_size, s->objects_per_slab,
+	      s->pages_per_slab, 0U, 0U, 0U, s->slabs - s->empty_slabs, s->slabs, 0U);
+}
+
+void slabinfo_dump(struct printer *out)
+{
+	print(out, "slabinfo - version: 2.1\n");
+	print(out, "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab>"
+	           " : tunables <limit> <batchcount> <sharedfactor>"
+	           " : slabdata <active_slabs> <num_slabs> <sharedavail>\n");
+	slab_for_each_cache(slabinfo_line, out);
+}

@@ -1,0 +1,157 @@
+/*
+ * What the slab layer's files share: slab.c (the allocator), slab_report.c (words about pointers),
+ * slab_check.c (the verifier and the dump), kmalloc.c. slab.c tells what it means.
+ */
+#ifndef MM_SLAB_INTERNAL_H
+#define MM_SLAB_INTERNAL_H
+
+#include <lib/bits.h>
+#include <mm/slab.h>
+
+enum {
+	SLAB_SLOTS_MAX = 512, /* 8-byte objects in a page */
+	SLAB_WORDS = SLAB_SLOTS_MAX / BITS_PER_WORD,
+	SLAB_SLOT_ALIGN = 8,
+	SLAB_OBJECT_MAX = 32768,
+	SLAB_ORDER_MAX = 6,   /* eight of the largest objects: there, waste of less than one is 1/8 at most */
+	SLAB_WASTE_SHIFT = 3, /* 1/8 */
+	SLAB_EMPTY_KEPT =
+	        1, /* empty slabs a cache keeps: one object going in and out must not cost a slab each time */
+	SLAB_RECIPROCAL_SHIFT = 40,
+	SLAB_INTERNAL = 1 << 16, /* cache flag: the objects are the slab layer's own */
+};
+
+/* Debug contents, Linux's values: free, last byte of free, handed out but never written. */
+enum { POISON_FREE = 0x6b, POISON_END = 0xa5, POISON_FRESH = 0x5a };
+
+/* How full a slab is, which is the list it is on. */
+enum slab_fill { SLAB_FULL, SLAB_PARTIAL, SLAB_EMPTY, SLAB_FILLS };
+
+/* A slab's descriptor. All but the constants belongs to the cache's lock. */
+struct slab {
+	struct list_head link;    /* on cache->slabs[fill] */
+	struct kmem_cache *cache; /* constant */
+	char *base;               /* constant: first byte of the block */
+	uint16_t nr_free;
+	uint8_t fill;              /* enum slab_fill */
+	uint8_t free_words;        /* bit w set if and only if free[w] != 0 */
+	uint64_t free[SLAB_WORDS]; /* bit n set: slot n is free */
+	/* Debug build: per slot, the low half of the code address that allocated it or, free, that freed it. */
+	uint32_t callers[];
+};
+
+struct kmem_cache {
+	struct spinlock lock;
+	struct list_head slabs[SLAB_FILLS]; /* (lock) */
+	size_t nr_slabs, nr_empty;          /* (lock) */
+	size_t nr_active;                   /* (lock) objects handed out */
+	/* Constant from here on. */
+	uint64_t reciprocal;  /* ceil(2^SLAB_RECIPROCAL_SHIFT / slot_size) */
+	uint32_t slot_size;   /* object_size rounded up to the alignment */
+	uint32_t object_size; /* as asked for */
+	uint32_t flags;
+	uint16_t slots;     /* per slab */
+	uint8_t first_slot; /* 1 if slot 0 holds the slab's own descriptor */
+	uint8_t order;
+	void (*ctor)(void *object);
+	struct list_head link; /* (list lock) */
+	uint64_t id;           /* (list lock) ascending in order of creation */
+	char name[CACHE_NAME_MAX];
+};
+
+/* The two caches that the others stand on, and all of them, oldest first. */
+extern struct kmem_cache slab_descriptor_cache, kmem_cache_cache;
+extern struct spinlock caches_lock;
+extern struct list_head caches; /* (caches_lock) */
+
+/*
+ * Where an untrusted pointer becomes a frame's entry: NULL if it is no direct-map address of backed memory,
+ * or if the entry was never written. What a written entry says may be trusted: its type, and for PAGE_SLAB
+ * its owner.
+ */
+static inline struct page *slab_page_of(const void *pointer)
+{
+	if (unlikely(!is_directmap_address(vaddr_of(pointer))))
+		return NULL;
+	pfn_t frame = paddr_to_pfn(directmap_to_paddr(pointer));
+	if (unlikely(!page_is_backed(frame) || !page_entry_written(pfn_to_page(pfn(0)), frame.raw)))
+		return NULL;
+	return pfn_to_page(frame);
+}
+
+/* The slab that holds `pointer`, or NULL. */
+static inline struct slab *slab_of(const void *pointer)
+{
+	struct page *page = slab_page_of(pointer);
+	return page && page->type == PAGE_SLAB ? page->owner : NULL;
+}
+
+/* offset / slot_size. Exact: offset < 2^18 times the reciprocal's error < 2^15 stays below 2^40. */
+static inline unsigned slab_slot_at(const struct kmem_cache *cache, size_t offset)
+{
+	return (unsigned)(offset * cache->reciprocal >> SLAB_RECIPROCAL_SHIFT);
+}
+
+static inline void *slab_object(const struct slab *slab, unsigned slot)
+{
+	return slab->base + (size_t)slot * slab->cache->slot_size;
+}
+
+static inline size_t slab_bytes(const struct kmem_cache *cache)
+{
+	return PAGE_SIZE << cache->order;
+}
+
+/* Objects that one slab can hand out. */
+static inline unsigned slab_capacity(const struct kmem_cache *cache)
+{
+	return cache->slots - cache->first_slot;
+}
+
+static inline enum slab_fill slab_fill_of(const struct slab *slab)
+{
+	if (!slab->nr_free)
+		return SLAB_FULL;
+	return slab->nr_free == slab_capacity(slab->cache) ? SLAB_EMPTY : SLAB_PARTIAL;
+}
+
+/* Debug build: whoever last allocated or freed the slot. */
+static inline void *slab_caller(const struct slab *slab, unsigned slot)
+{
+	return (void *)(intptr_t)(int32_t)slab->callers[slot];
+}
+
+/* Free objects of these caches hold a pattern; a constructor's work must survive being free. */
+static inline bool slab_is_poisoned(const struct kmem_cache *cache)
+{
+	return IS_DEBUG && !cache->ctor;
+}
+
+/* The first byte of a free object that does not hold the pattern; `size` if all do. */
+size_t poison_find_damage(const void *object, size_t size);
+
+/* kmem_cache_alloc() on behalf of `caller`. */
+void *slab_alloc(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller) MUST_USE;
+
+/*
+ * Frees an object of whatever cache; `page` is slab_page_of(pointer) and PAGE_SLAB. `call` names the API in
+ * reports.
+ */
+void slab_free(struct page *page, void *pointer, const char *call, uintptr_t caller);
+
+/* The cache of a live object; `page` as above. Panics on behalf of `call` if `pointer` is not the start of one. */
+struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer, const char *call);
+
+/* The caller's mistakes, worded in slab_report.c. No lock may be held. */
+NORETURN void slab_report_foreign(const char *call, const void *pointer);
+NORETURN void slab_report_interior(const char *call, const struct slab *slab, const void *pointer);
+NORETURN void slab_report_free(const char *call, const struct slab *slab, unsigned slot);
+NORETURN void slab_report_internal(const char *call, const struct slab *slab, const void *pointer);
+NORETURN void slab_report_other_cache(const char *call, const struct slab *slab, const void *pointer,
+                                      const struct kmem_cache *expected);
+NORETURN void slab_report_damage(const struct slab *slab, unsigned slot, size_t byte);
+NORETURN void slab_report_request(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller);
+NORETURN void slab_report_live(const struct kmem_cache *cache, size_t count, void *const *first,
+                               size_t nr_first);
+
+#endif

@@ -1,0 +1,615 @@
+/*
+ * Virtually contiguous memory.
+ *
+ * Promise: any number of single frames behind consecutive addresses, with an unmapped page behind the last. All or
+ * nothing: what cannot be completed leaves no range, no frame, no table and no node behind.
+ *
+ *	va_start                      va_start + requested_size      va_end
+ *	   [ data page | data page | data page  · · slack · · | guard page ]
+ *
+ * The area's descriptor is a node of struct va_space: one 64-byte object, found from any address of the area in
+ * O(log n). There is no page array. The page table says which frame is behind an address, and each frame that an area
+ * owns says which area that is:
+ *
+ * V1  The virtual ranges are sound (va_space.c's S1 to S6).
+ * V2  An area is its requested size, rounded up to pages, and a guard page unless VM_NO_GUARD; it has exactly one class:
+ *     its own frames (VM_ALLOC, VM_MAP_PUT_PAGES), the caller's frames (VM_MAP), or a device's (VM_IOREMAP).
+ * V3  No guard page is mapped.
+ * V4  Nothing is mapped in a hole.
+ * V5  Every data page of an area that owns its frames is mapped by a 4 KiB leaf to a frame of type PAGE_VMALLOC whose
+ *     owner is the area.
+ * V6  nr_pages is the number of these frames.
+ *
+ * V2 and V5 hold when nothing is under way: an area is VM_UNINITIALIZED until it is filled and VM_DYING from the moment
+ * it is given back.
+ *
+ * Allocation: take nodes; reserve the range (one round of the lock); then frames and mappings in batches, so that
+ * neither stack nor heap grows with the size. Failure unmaps what there is and gives the range back.
+ *
+ * Freeing: mark the area (first round), so that a second vfree() of the same address is caught even while the first one
+ * runs; unmap, which flushes; free the frames; give the range back (second round). A range is never free while an
+ * address in it may still lead somewhere. None of this needs memory: the area's node becomes the hole's.
+ *
+ * Locks: vmalloc_state.lock around the ranges only. Frames, tables and nodes come and go with it not held. Mistakes are
+ * found under it and reported without it.
+ *
+ * Cost: O(log n) in areas and holes for the range, beyond that a constant per page.
+ */
+#include <arch/irq.h>
+#include <lib/panic.h>
+#include <lib/printer.h>
+#include <mm/fault_inject.h>
+#include <mm/kmalloc.h>
+#include <mm/lock_rank.h>
+#include <mm/memblock.h>
+#include <mm/mm.h>
+#include <mm/pagetable.h>
+#include "vmalloc_internal.h"
+
+struct vmalloc_state vmalloc_state = {.lock = SPINLOCK_INIT("vmalloc", RANK_VMALLOC)};
+
+/* Frames fetched and mapped at a time: 512 bytes of stack, and a lock round for each 64 pages. */
+enum { FILL_BATCH = 64 };
+
+/* What an allocation of metadata inherits of the caller's flags: neither the zone nor the contents, never a warning. */
+#define META_GFP(gfp) (((gfp) & (__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN)
+
+/* What is wanted, and by whom: the arguments of every allocating call, in one form. */
+struct request {
+	const char *call; /* for reports */
+	const void *caller;
+	size_t size; /* bytes; without the guard */
+	size_t align;
+	struct vrange within;
+	gfp_t gfp;
+	uint32_t flags; /* VM_* */
+	pgprot_t prot;
+	uint64_t phys_addr;
+};
+
+static struct vrange window(void)
+{
+	return vrange(vmalloc_state.space.start, vmalloc_state.space.end);
+}
+
+/* A request for `size` bytes anywhere in the window, from a context that may have it. */
+static struct request request_anywhere(const char *call, const void *caller, size_t size, uint32_t flags,
+                                       pgprot_t prot)
+{
+	if (unlikely(in_interrupt()))
+		panic("%s: in interrupt context, from %pS", call, caller);
+	return (struct request){
+	        .call = call,
+	        .caller = caller,
+	        .size = size,
+	        .align = PAGE_SIZE,
+	        .within = window(),
+	        .gfp = GFP_KERNEL,
+	        .flags = flags,
+	        .prot = prot,
+	};
+}
+
+static void *refuse(const struct request *want, const char *reason)
+{
+	if (!(want->gfp & __GFP_NOWARN))
+		warn("%s: %zu bytes, gfp 0x%x, from %pS: %s", want->call, want->size, want->gfp, want->caller,
+		     reason);
+	return NULL;
+}
+
+/* The same for what a request that must not fail could not get. */
+static void *run_out(const struct request *want, const char *reason)
+{
+	if (unlikely(want->gfp & __GFP_NOFAIL))
+		panic("%s: %zu bytes, gfp 0x%x, from %pS: %s, and it must not fail", want->call, want->size,
+		      want->gfp, want->caller, reason);
+	return refuse(want, reason);
+}
+
+/* Why the arguments that every call has cannot be served, or NULL. */
+static const char *request_fault(const struct request *want)
+{
+	if (unlikely(pgprot_is_write_exec(want->prot)))
+		panic("%s: protection 0x%lx is writable and executable, from %pS", want->call, want->prot.raw,
+		      want->caller);
+	if (want->size == 0)
+		return "zero size";
+	if (!(want->prot.raw & PTE_PRESENT) || (want->prot.raw & ~PGPROT_BITS))
+		return "bad protection";
+	if (want->gfp & ~GFP_ALL)
+		return "bad gfp flags";
+	if (!is_power_of_two(want->align))
+		return "bad alignment";
+	if (want->within.start.raw >= want->within.end.raw || want->within.start.raw < window().start.raw ||
+	    want->within.end.raw > window().end.raw)
+		return "range outside the vmalloc window";
+	return NULL;
+}
+
+/* ---- Ranges ------------------------------------------------------------------------------------------------------- */
+
+static void nodes_give(struct vmap_area *nodes[], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (nodes[i])
+			kmem_cache_free(vmalloc_state.nodes, nodes[i]);
+}
+
+/* The donation for one carving. The second node only if the fit may lie inside a hole. */
+static bool nodes_take(struct vmap_area *nodes[VA_CARVE_NODES_MAX], const struct request *want)
+{
+	bool inside = want->align > PAGE_SIZE || want->within.start.raw > window().start.raw;
+
+	nodes[0] = kmem_cache_alloc(vmalloc_state.nodes, META_GFP(want->gfp));
+	nodes[1] = NULL;
+	if (!nodes[0] || !inside)
+		return nodes[0];
+	nodes[1] = kmem_cache_alloc(vmalloc_state.nodes, META_GFP(want->gfp));
+	if (!nodes[1])
+		nodes_give(nodes, 1);
+	return nodes[1];
+}
+
+/* A busy area without mappings, or NULL after a warning. pre: request_fault() had nothing to say */
+static struct vmap_area *area_reserve(const struct request *want)
+{
+	struct vmap_area *nodes[VA_CARVE_NODES_MAX];
+
+	if (want->size > vrange_size(want->within) || fault_injected(want->gfp))
+		return run_out(want, "no virtual space");
+	if (!nodes_take(nodes, want))
+		return run_out(want, "no area descriptor");
+	size_t span = align_up(want->size, PAGE_SIZE) + (want->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
+
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	struct vmap_area *area = va_space_alloc(&vmalloc_state.space, span, want->align, want->within, nodes);
+	if (area) {
+		area->requested_size = want->size;
+		area->phys_addr = want->phys_addr;
+		area->caller = (uint32_t)(uintptr_t)want->caller;
+		area->flags = want->flags | VM_UNINITIALIZED;
+		if (area_owns_frames(area))
+			vmalloc_state.nr_pages += area_data_pages(area);
+	}
+	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
+
+	nodes_give(nodes, VA_CARVE_NODES_MAX);
+	return area ? area : run_out(want, "no virtual space");
+}
+
+/* pre: nothing is mapped in it */
+static void area_release(struct vmap_area *area)
+{
+	struct vmap_area *released[VA_MERGE_NODES_MAX];
+
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	if (area_owns_frames(area))
+		vmalloc_state.nr_pages -= area_data_pages(area);
+	va_space_free(&vmalloc_state.space, area, released);
+	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
+	nodes_give(released, VA_MERGE_NODES_MAX);
+}
+
+/* The area is what it will be until it is freed. Whoever finds it filled also finds its contents. */
+static void *area_publish(struct vmap_area *area)
+{
+	__atomic_store_n(&area->flags, area->flags & ~(uint32_t)VM_UNINITIALIZED, __ATOMIC_RELEASE);
+	return (void *)area->va_start;
+}
+
+/* ---- Frames and mappings ------------------------------------------------------------------------------------------ */
+
+/* Held single frames become the area's. Returns how many did: the next one, if there is one, is not a held single. */
+static size_t frames_adopt(struct vmap_area *area, struct page *const *pages, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (unlikely(pages[i]->type != PAGE_HELD || pages[i]->order))
+			return i;
+		pages[i]->type = PAGE_VMALLOC;
+		pages[i]->owner = area;
+	}
+	return count;
+}
+
+static void frames_disown(struct page *const *pages, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		pages[i]->type = PAGE_HELD;
+		pages[i]->owner = NULL;
+	}
+}
+
+/* The same for a list: it has taken the owners' place already. */
+static void frames_disown_list(const struct page_list *list)
+{
+	for (uint32_t frame = list->head; frame != PFN_NONE;) {
+		struct page *page = pfn_to_page(pfn(frame));
+		page->type = PAGE_HELD;
+		frame = page->next;
+	}
+}
+
+/* Tables are taken with the page table's lock held, where nothing can be reclaimed: that happens out here. */
+static bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want)
+{
+	while (unlikely(!pagetable_map_pages(&kernel_pagetable, at, pages, count, want->prot)))
+		if (!(want->gfp & __GFP_RECLAIM) || !reclaim_pages())
+			return false;
+	return true;
+}
+
+/* `count` new frames at `at`; NULL, or what there was none of. */
+static const char *fill_batch(struct vmap_area *area, vaddr_t at, size_t count, const struct request *want)
+{
+	struct page *pages[FILL_BATCH];
+	size_t got = alloc_pages_bulk(want->gfp | __GFP_NOWARN, count, pages);
+
+	if (unlikely(got < count)) {
+		free_pages_bulk(got, pages);
+		return "no frames";
+	}
+	size_t adopted = frames_adopt(area, pages, count);
+	ASSERT(adopted == count);
+	if (unlikely(!map_frames(at, pages, count, want))) {
+		frames_disown(pages, count);
+		free_pages_bulk(count, pages);
+		return "no page-table page";
+	}
+	return NULL;
+}
+
+static const char *area_fill(struct vmap_area *area, const struct request *want)
+{
+	vaddr_t at = vaddr(area->va_start);
+	size_t left = area_data_pages(area);
+	const char *lacking = NULL;
+
+	/* Invariant: every data page below `at` is filled. */
+	while (left && !lacking) {
+		size_t count = min_u64(left, FILL_BATCH);
+		lacking = fill_batch(area, at, count, want);
+		at = vaddr_add(at, count << PAGE_SHIFT);
+		left -= count;
+	}
+	return lacking;
+}
+
+/* Takes away whatever is mapped, frees the frames if they are the area's, then the range. Cannot fail. */
+static void area_dissolve(struct vmap_area *area)
+{
+	struct page_list frames = PAGE_LIST_INIT;
+	struct vrange data = vrange(area->va_start, area_data_end(area));
+
+	/* No leaf reaches out of an area, so there is none to split. */
+	bool unmapped = pagetable_unmap(&kernel_pagetable, data, area_owns_frames(area) ? &frames : NULL);
+	ASSERT(unmapped);
+	frames_disown_list(&frames);
+	free_page_list(&frames);
+	area_release(area);
+}
+
+/* ---- vmalloc ------------------------------------------------------------------------------------------------------ */
+
+static void *allocate(const struct request *want)
+{
+	const char *fault = request_fault(want);
+	if (unlikely(fault))
+		return refuse(want, fault);
+	if (unlikely(want->size > nr_managed_pages() << PAGE_SHIFT))
+		return refuse(want, "more than all RAM");
+
+	struct vmap_area *area = area_reserve(want);
+	if (unlikely(!area))
+		return NULL;
+	const char *lacking = area_fill(area, want);
+	if (unlikely(lacking)) {
+		area_dissolve(area);
+		return run_out(want, lacking);
+	}
+	return area_publish(area);
+}
+
+void *vmalloc(size_t size)
+{
+	struct request want =
+	        request_anywhere("vmalloc", (void *)CALLER_ADDRESS, size, VM_ALLOC, PAGE_KERNEL);
+	return allocate(&want);
+}
+
+void *vzalloc(size_t size)
+{
+	struct request want =
+	        request_anywhere("vmalloc", (void *)CALLER_ADDRESS, size, VM_ALLOC, PAGE_KERNEL);
+	want.gfp |= __GFP_ZERO;
+	return allocate(&want);
+}
+
+void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot)
+{
+	struct request want = request_anywhere("vmalloc", (void *)CALLER_ADDRESS, size, VM_ALLOC, prot);
+	want.gfp = gfp;
+	return allocate(&want);
+}
+
+void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsigned long end, gfp_t gfp,
+                           pgprot_t prot, unsigned long vm_flags, int node, const void *caller)
+{
+	struct request want = request_anywhere("vmalloc", caller, size, VM_ALLOC, prot);
+
+	want.gfp = gfp;
+	want.within = vrange(start, end);
+	want.flags |= vm_flags & VM_NO_GUARD;
+	if (align)
+		want.align = is_power_of_two(align) ? max_u64(align, PAGE_SIZE) : align;
+	if (unlikely(vm_flags & ~(unsigned long)(VM_ALLOC | VM_NO_GUARD)))
+		return refuse(&want, "bad area flags");
+	if (unlikely(node != NUMA_NO_NODE && node != 0))
+		return refuse(&want, "no such node");
+	return allocate(&want);
+}
+
+/* ---- Giving back -------------------------------------------------------------------------------------------------- */
+
+static const char *class_freed_by(uint32_t class)
+{
+	return class == VM_ALLOC ? "vfree" : class == VM_MAP ? "vunmap" : "iounmap";
+}
+
+/* The address was not one to give back to `call`. `area` is a copy of what holds it, or NULL. */
+static NORETURN void report_release(const char *call, uintptr_t address, const struct vmap_area *area,
+                                    const void *caller)
+{
+	if (!is_vmalloc_addr((const void *)address)) {
+		char text[160];
+		struct buffer_printer what;
+		buffer_printer_init(&what, text, sizeof(text));
+		mm_describe_address(vaddr(address), &what.printer);
+		panic("%s: 0x%lx is no vmalloc address, from %pS: %s", call, address, caller, text);
+	}
+	if (!area)
+		panic("%s: 0x%lx is in no area: freed twice, or never allocated; from %pS", call, address,
+		      caller);
+	if (area->flags & VM_DYING)
+		panic("%s: 0x%lx is being freed already, from %pS", call, address, caller);
+	if (area->va_start != address)
+		panic("%s: 0x%lx is %zu bytes inside the %s area 0x%lx-0x%lx allocated by %pS, from %pS",
+		      call, address, address - area->va_start, area_kind(area), area->va_start, area->va_end,
+		      area_caller(area), caller);
+	panic("%s: 0x%lx is a %s area allocated by %pS, to be freed by %s(), from %pS", call, address,
+	      area_kind(area), area_caller(area), class_freed_by(area_class(area)), caller);
+}
+
+/* The area of `class` that begins at `address`, marked as leaving. Anything else is the caller's mistake. */
+static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller)
+{
+	struct vmap_area copy;
+
+	if (unlikely(in_interrupt()))
+		panic("%s: in interrupt context, from %pS", call, caller);
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	struct vmap_area *area = va_space_find(&vmalloc_state.space, address);
+	bool right =
+	        area && area->va_start == address && area_class(area) == class && !(area->flags & VM_DYING);
+	if (likely(right))
+		area->flags |= VM_DYING;
+	else if (area)
+		copy = *area;
+	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
+
+	if (unlikely(!right))
+		report_release(call, address, area ? &copy : NULL, caller);
+	return area;
+}
+
+void vfree(const void *address)
+{
+	if (address)
+		area_dissolve(area_take("vfree", VM_ALLOC, (uintptr_t)address, (void *)CALLER_ADDRESS));
+}
+
+void vunmap(const void *address)
+{
+	if (address)
+		area_dissolve(area_take("vunmap", VM_MAP, (uintptr_t)address, (void *)CALLER_ADDRESS));
+}
+
+void iounmap(const void *address)
+{
+	uintptr_t page = (uintptr_t)address & PAGE_MASK;
+	if (address)
+		area_dissolve(area_take("iounmap", VM_IOREMAP, page, (void *)CALLER_ADDRESS));
+}
+
+/* ---- Ranges for others, and frames of others ---------------------------------------------------------------------- */
+
+/* VM_MAP or VM_IOREMAP, one of them, and perhaps no guard. */
+static bool is_plain_area(unsigned long flags)
+{
+	flags &= ~(unsigned long)VM_NO_GUARD;
+	return flags == VM_MAP || flags == VM_IOREMAP;
+}
+
+struct vmap_area *get_vm_area(size_t size, unsigned long flags)
+{
+	struct request want =
+	        request_anywhere("get_vm_area", (void *)CALLER_ADDRESS, size, (uint32_t)flags, PAGE_KERNEL);
+	const char *fault = request_fault(&want);
+
+	if (unlikely(fault || !is_plain_area(flags)))
+		return refuse(&want, fault ? fault : "bad area flags");
+	struct vmap_area *area = area_reserve(&want);
+	if (likely(area))
+		area_publish(area);
+	return area;
+}
+
+void free_vm_area(struct vmap_area *area)
+{
+	const void *caller = (void *)CALLER_ADDRESS;
+
+	if (unlikely(find_vm_area((void *)area->va_start) != area))
+		panic("free_vm_area: %p is no area, from %pS", (void *)area, caller);
+	if (unlikely(area_owns_frames(area)))
+		report_release("free_vm_area", area->va_start, area, caller);
+	area_dissolve(area_take("free_vm_area", area_class(area), area->va_start, caller));
+}
+
+struct vmap_area *find_vm_area(const void *address)
+{
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	struct vmap_area *area = va_space_find(&vmalloc_state.space, (uintptr_t)address);
+	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
+	return area;
+}
+
+/* pages[n] was to become the area's and cannot: undo, then report. */
+static NORETURN void report_adoption(struct vmap_area *area, struct page *const *pages, size_t n,
+                                     const void *caller)
+{
+	bool twice = pages[n]->type == PAGE_VMALLOC && pages[n]->owner == area;
+
+	frames_disown(pages, n);
+	area_release(area);
+	panic("vmap: frame 0x%lx, %s, cannot be given away as a single frame, from %pS",
+	      page_to_pfn(pages[n]).raw, twice ? "listed twice" : page_type_name(pages[n]->type), caller);
+}
+
+void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgprot_t prot)
+{
+	const void *caller = (void *)CALLER_ADDRESS;
+	bool give_away = flags & VM_MAP_PUT_PAGES;
+	struct request want =
+	        request_anywhere("vmap", caller, (size_t)count << PAGE_SHIFT, (uint32_t)flags, prot);
+	const char *fault = request_fault(&want);
+
+	if (!fault && (flags & ~(unsigned long)(VM_MAP_PUT_PAGES | VM_NO_GUARD)) != VM_MAP)
+		fault = "bad area flags";
+	if (!fault && count > nr_managed_pages())
+		fault = "more than all RAM";
+	if (unlikely(fault))
+		return refuse(&want, fault);
+
+	struct vmap_area *area = area_reserve(&want);
+	if (unlikely(!area))
+		return NULL;
+	size_t adopted = give_away ? frames_adopt(area, pages, count) : count;
+	if (unlikely(adopted < count))
+		report_adoption(area, pages, adopted, caller);
+	if (unlikely(!map_frames(vaddr(area->va_start), pages, count, &want))) {
+		if (give_away)
+			frames_disown(pages, count);
+		area_release(area);
+		return run_out(&want, "no page-table page");
+	}
+	return area_publish(area);
+}
+
+static bool overlaps_ram(struct prange range)
+{
+	const struct memblock_ranges *ram = &mm_memblock()->ram;
+
+	for (size_t i = 0; i < ram->count; i++)
+		if (range.start.raw < ram->at[i].end.raw && ram->at[i].start.raw < range.end.raw)
+			return true;
+	return false;
+}
+
+void *ioremap(uint64_t phys, size_t size)
+{
+	size_t offset = phys & (PAGE_SIZE - 1);
+	uint64_t first = phys - offset, end;
+	struct request want =
+	        request_anywhere("ioremap", (void *)CALLER_ADDRESS, size, VM_IOREMAP, PAGE_KERNEL_NOCACHE);
+	const char *fault = request_fault(&want);
+
+	if (!fault && (__builtin_add_overflow(phys, size, &end) || end > PTE_ADDRESS + PAGE_SIZE))
+		fault = "no such physical address";
+	if (!fault && overlaps_ram(prange(first, align_up(end, PAGE_SIZE))))
+		fault = "ordinary RAM";
+	if (unlikely(fault))
+		return refuse(&want, fault);
+
+	/* The offset into the first page belongs to the area; a large device gets large leaves if it is placed for them. */
+	want.size += offset;
+	want.phys_addr = first;
+	if (want.size >= PMD_SIZE && is_aligned(first, PMD_SIZE))
+		want.align = PMD_SIZE;
+	struct vmap_area *area = area_reserve(&want);
+	if (unlikely(!area))
+		return NULL;
+	struct vrange data = vrange(area->va_start, area_data_end(area));
+	while (unlikely(!pagetable_map(&kernel_pagetable, data, paddr(first), want.prot, 2))) {
+		if (!reclaim_pages()) {
+			area_release(area);
+			return run_out(&want, "no page-table page");
+		}
+	}
+	return (char *)area_publish(area) + offset;
+}
+
+/* ---- Questions ---------------------------------------------------------------------------------------------------- */
+
+bool is_vmalloc_addr(const void *address)
+{
+	return vrange_contains(window(), vaddr_of(address));
+}
+
+struct page *vmalloc_to_page(const void *address)
+{
+	struct translation translation;
+
+	if (!is_vmalloc_addr(address) ||
+	    !pagetable_lookup(&kernel_pagetable, vaddr_of(address), &translation))
+		return NULL;
+	pfn_t frame = paddr_to_pfn(translation.pa);
+	return page_is_backed(frame) ? pfn_to_page(frame) : NULL;
+}
+
+unsigned long vmalloc_to_pfn(const void *address)
+{
+	struct translation translation;
+
+	if (!is_vmalloc_addr(address) ||
+	    !pagetable_lookup(&kernel_pagetable, vaddr_of(address), &translation))
+		return 0;
+	return paddr_to_pfn(translation.pa).raw;
+}
+
+/* ---- kvmalloc ----------------------------------------------------------------------------------------------------- */
+
+void *kvmalloc(size_t size, gfp_t gfp)
+{
+	/* Up to a page there is nothing that vmalloc could do better; in an interrupt it can do nothing at all. */
+	if (size <= PAGE_SIZE || in_interrupt())
+		return kmalloc(size, gfp);
+	/* One block if there is one at hand: nobody is made to give memory back for it while single frames would do. */
+	void *memory = kmalloc(size, (gfp & ~(__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN);
+	if (memory)
+		return memory;
+	struct request want =
+	        request_anywhere("kvmalloc", (void *)CALLER_ADDRESS, size, VM_ALLOC, PAGE_KERNEL);
+	want.gfp = gfp;
+	return allocate(&want);
+}
+
+void kvfree(const void *address)
+{
+	if (is_vmalloc_addr(address))
+		vfree(address);
+	else
+		kfree(address);
+}
+
+/* ---- Start -------------------------------------------------------------------------------------------------------- */
+
+void vmalloc_init(struct vrange window)
+{
+	struct vmap_area *hole;
+
+	vmalloc_state.nodes = kmem_cache_create("vmap_area", sizeof(struct vmap_area), 0,
+	                                        SLAB_HWCACHE_ALIGN | SLAB_PANIC, NULL);
+	hole = kmem_cache_alloc(vmalloc_state.nodes, GFP_KERNEL);
+	ASSERT(hole);
+	va_space_init(&vmalloc_state.space, window, hole);
+}

@@ -1,0 +1,222 @@
+/*
+ * The areas seen from outside: the verifier of vmalloc.c's invariants, words for an address, /proc/vmallocinfo, counts.
+ * Nothing here allocates.
+ */
+#include <lib/check.h>
+#include <lib/printer.h>
+#include <mm/pagetable_check.h>
+#include "vmalloc_internal.h"
+
+/* ---- Verifier ----------------------------------------------------------------------------------------------------- */
+
+/* One walk over all mappings and all areas, both ascending. */
+struct check {
+	const struct vmap_area
+	        *area; /* the first that does not end at or below what was seen; NULL: none left */
+	size_t mapped; /* data pages of `area` seen mapped */
+	size_t owned;  /* frames owned by the areas before it */
+	const char *broken;
+};
+
+/* V2 */
+static const char *area_check(const struct vmap_area *area)
+{
+	size_t span = align_up(area->requested_size, PAGE_SIZE) + (area->va_end - area_data_end(area));
+	uint32_t class = area_class(area);
+
+	CHECK(area->requested_size && area->va_end - area->va_start == span,
+	      "V2: the area 0x%lx-0x%lx is not what its %zu bytes need", area->va_start, area->va_end,
+	      area->requested_size);
+	CHECK(class == VM_ALLOC || class == VM_MAP || class == VM_IOREMAP,
+	      "V2: the area 0x%lx-0x%lx has flags 0x%x", area->va_start, area->va_end, area->flags);
+	CHECK(!(area->flags & (VM_UNINITIALIZED | VM_DYING)),
+	      "V2: the area 0x%lx-0x%lx is only half there, flags 0x%x", area->va_start, area->va_end,
+	      area->flags);
+	return NULL;
+}
+
+/* V5 for one page */
+static const char *frame_check(const struct vmap_area *area, vaddr_t va, paddr_t pa, unsigned level)
+{
+	pfn_t frame = paddr_to_pfn(pa);
+
+	CHECK(level == 1, "V5: 0x%lx is mapped by a large leaf", va.raw);
+	CHECK(page_is_backed(frame), "V5: 0x%lx is mapped to 0x%lx, which is no RAM", va.raw, pa.raw);
+	const struct page *page = pfn_to_page(frame);
+	CHECK(page->type == PAGE_VMALLOC && page->order == 0,
+	      "V5: 0x%lx is mapped to the frame 0x%lx, of type %s", va.raw, frame.raw,
+	      page_type_name(page->type));
+	CHECK(page->owner == area, "V5: 0x%lx is mapped to the frame 0x%lx of another area", va.raw,
+	      frame.raw);
+	return NULL;
+}
+
+/* Nothing more can be mapped in check->area: V5 for the whole of it. Goes on to the next. */
+static const char *area_leave(struct check *check)
+{
+	const struct vmap_area *area = check->area;
+
+	if (area_owns_frames(area)) {
+		CHECK(check->mapped == area_data_pages(area),
+		      "V5: the area 0x%lx-0x%lx has %zu of its %zu pages mapped", area->va_start,
+		      area->va_end, check->mapped, area_data_pages(area));
+		check->owned += check->mapped;
+	}
+	check->mapped = 0;
+	check->area = va_space_next_busy(&vmalloc_state.space, area);
+	return check->area ? area_check(check->area) : NULL;
+}
+
+/* Checks the part of `m` from `at` on that lies in one area, page by page if the frames are its own. */
+static const char *part_check(struct check *check, const struct mapping *m, uintptr_t at, uintptr_t *end)
+{
+	const struct vmap_area *area = check->area;
+
+	CHECK(area && at >= area->va_start, "V4: 0x%lx is mapped, but in no area", at);
+	CHECK(at < area_data_end(area), "V3: the guard page 0x%lx of the area 0x%lx-0x%lx is mapped", at,
+	      area->va_start, area->va_end);
+	*end = min_u64(m->va.end.raw, area_data_end(area));
+	check->mapped += (*end - at) >> PAGE_SHIFT;
+	for (uintptr_t va = at; area_owns_frames(area) && va < *end; va += PAGE_SIZE) {
+		const char *broken =
+		        frame_check(area, vaddr(va), paddr_add(m->pa, va - m->va.start.raw), m->level);
+		if (broken)
+			return broken;
+	}
+	return NULL;
+}
+
+static bool mapping_check(const struct mapping *m, void *context)
+{
+	struct check *check = context;
+	struct vrange window = vrange(vmalloc_state.space.start, vmalloc_state.space.end);
+
+	for (uintptr_t at = m->va.start.raw;
+	     vrange_overlaps(m->va, window) && at < m->va.end.raw && !check->broken;) {
+		if (check->area && check->area->va_end <= at)
+			check->broken = area_leave(check);
+		else
+			check->broken = part_check(check, m, at, &at);
+	}
+	return !check->broken;
+}
+
+const char *vmalloc_check(void)
+{
+	const struct va_space *space = &vmalloc_state.space;
+	const char *broken = va_space_check(space);
+
+	if (broken)
+		return broken; /* V1, in va_space.c's words */
+	struct check check = {.area = va_space_next_busy(space, NULL)};
+	if (check.area)
+		check.broken = area_check(check.area);
+	if (!check.broken)
+		address_space_walk(kernel_pagetable.root, mapping_check, &check);
+	while (check.area && !check.broken)
+		check.broken = area_leave(&check);
+	if (check.broken)
+		return check.broken;
+	CHECK(vmalloc_state.nr_pages == check.owned, "V6: areas own %zu frames, counted as %zu", check.owned,
+	      vmalloc_state.nr_pages);
+	return NULL;
+}
+
+/* ---- Words -------------------------------------------------------------------------------------------------------- */
+
+static void print_area(struct printer *out, const struct vmap_area *area)
+{
+	print(out, "the %s area 0x%016lx-0x%016lx (%zu bytes requested, allocated by %pS)", area_kind(area),
+	      area->va_start, area->va_end, area->requested_size, area_caller(area));
+}
+
+/* "1 byte past the end of the …": distances count from the nearest byte that is the area's. */
+static void print_distance(struct printer *out, size_t bytes, const char *side, const struct vmap_area *area)
+{
+	print(out, "%zu byte%s %s of ", bytes, bytes == 1 ? "" : "s", side);
+	print_area(out, area);
+}
+
+bool vmalloc_describe(vaddr_t address, struct printer *out)
+{
+	const struct va_space *space = &vmalloc_state.space;
+	uintptr_t at = address.raw;
+
+	if (at < space->start || at >= space->end)
+		return false;
+	const struct vmap_area *below = va_space_find_below(space, at),
+	                       *above = va_space_find_above(space, at);
+	if (below && at - below->va_start < below->requested_size) {
+		print(out, "byte %zu of ", at - below->va_start);
+		print_area(out, below);
+		return true;
+	}
+	if (below) {
+		bool slack = at < area_data_end(below), guard = !slack && at < below->va_end;
+		print_distance(out, at - (below->va_start + below->requested_size) + 1, "past the end",
+		               below);
+		print(out, slack   ? ": the slack of its last page"
+		           : guard ? ": its guard page"
+		                   : ": in no area");
+		/* A guard page is as well the page before the next area, if that begins right behind it. */
+		if (!above || slack || (guard && above->va_start != below->va_end))
+			return true;
+		print(out, "; ");
+	} else {
+		print(out, above ? "in no area of the vmalloc window; "
+		                 : "in no area of the vmalloc window: there is none");
+	}
+	if (above)
+		print_distance(out, above->va_start - at, "before the start", above);
+	return true;
+}
+
+/* Copies the first area that ends above *at and moves *at past it; false if there is none. */
+static bool area_copy_next(uintptr_t *at, struct vmap_area *copy)
+{
+	const struct va_space *space = &vmalloc_state.space;
+
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	const struct vmap_area *area = va_space_find(space, *at);
+	if (!area)
+		area = va_space_find_above(space, *at);
+	if (area)
+		*copy = *area;
+	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
+	if (area)
+		*at = copy->va_end;
+	return area;
+}
+
+/* Linux's lines. Areas that come or go meanwhile may or may not be shown; the lock is not held while printing. */
+void vmallocinfo_dump(struct printer *out)
+{
+	uintptr_t at = vmalloc_state.space.start;
+	struct vmap_area area;
+
+	while (area_copy_next(&at, &area)) {
+		print(out, "0x%016lx-0x%016lx %7lu %pS", area.va_start, area.va_end,
+		      area.va_end - area.va_start, area_caller(&area));
+		if (area_owns_frames(&area))
+			print(out, " pages=%zu", area_data_pages(&area));
+		if (area.phys_addr)
+			print(out, " phys=0x%016lx", area.phys_addr);
+		print(out, " %s\n", area_kind(&area));
+	}
+}
+
+struct vmalloc_stats vmalloc_stats(void)
+{
+	const struct va_space *space = &vmalloc_state.space;
+
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	struct vmalloc_stats stats = {
+	        .areas = space->nr_busy,
+	        .total_bytes = space->end - space->start,
+	        .used_bytes = space->busy_bytes,
+	        .largest_hole = va_space_largest_hole(space),
+	        .nr_pages = vmalloc_state.nr_pages,
+	};
+	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
+	return stats;
+}

@@ -1,0 +1,9 @@
+#include "host_suites.h"
+
+extern const struct test_suite host_lib_suite, host_machine_suite;
+
+const struct test_suite *const host_suites[] = {
+        &host_lib_suite,
+        &host_machine_suite,
+        NULL,
+};

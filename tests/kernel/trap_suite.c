@@ -1,0 +1,389 @@
+/* Exceptions and interrupts of a real processor: the right vector, the right error code, and nothing left behind. */
+#include <arch/cpu.h>
+#include <arch/devices.h>
+#include <arch/irq.h>
+#include <arch/percpu.h>
+#include <arch/trap.h>
+#include <kernel/panic.h>
+#include <kernel/symbols.h>
+#include <lib/panic.h>
+#include <mm/vmalloc.h>
+#include "expect_fault.h"
+
+/* No mapping is ever near the middle of the hole below the kernel image. */
+#define ABSENT ((void *)0xfffff00000000000UL)
+
+static void divide_by_zero(void)
+{
+	__asm__ volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; divl %%ecx" : : "a"(1) : "ecx", "edx", "cc");
+}
+
+static void division_by_zero_is_a_divide_error(void)
+{
+	expect_fault(TRAP_DIVIDE, divide_by_zero());
+}
+
+static void an_undefined_instruction_is_an_invalid_opcode(void)
+{
+	expect_fault(TRAP_INVALID_OPCODE, __asm__ volatile("ud2"));
+}
+
+static void int3_is_a_breakpoint_and_lies_before_the_saved_rip(void)
+{
+	expect_fault(TRAP_BREAKPOINT, __asm__ volatile("int3"));
+	assert_int_equal(touch_read((const void *)(expected_fault.frame.rip - 1)), 0xcc);
+}
+
+static void an_unexpected_breakpoint_is_mentioned_and_passed(void)
+{
+	expect_warning("breakpoint at *", __asm__ volatile("int3"));
+	assert_int_equal(this_cpu()->interrupt_depth, 0);
+}
+
+static void a_single_step_is_mentioned_once_on_the_debug_stack(void)
+{
+	expect_warning("debug exception at *", __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; nop; nop"
+	                                                        :
+	                                                        :
+	                                                        : "cc", "memory"));
+	assert_int_equal(this_cpu()->interrupt_depth, 0);
+}
+
+static void a_non_canonical_address_is_a_general_protection_fault_with_error_0(void)
+{
+	expect_fault(TRAP_GENERAL_PROTECTION, touch_read((const void *)0x0000800000000000UL));
+	assert_int_equal(expected_fault.frame.error, 0);
+	expect_fault(TRAP_GENERAL_PROTECTION, touch_read((const void *)0xffff7fffffffffffUL));
+}
+
+static void a_bad_selector_is_named_in_the_error_code(void)
+{
+	expect_fault(TRAP_GENERAL_PROTECTION, __asm__ volatile("movl %0, %%es" : : "r"(0x1230)));
+	assert_int_equal(expected_fault.frame.error, 0x1230);
+}
+
+static void page_faults_tell_reading_writing_and_executing_apart(void)
+{
+	expect_page_fault(ABSENT, 0, touch_read(ABSENT));
+	expect_page_fault(ABSENT, FAULT_WRITE, *(volatile uint8_t *)ABSENT = 1);
+	expect_page_fault(ABSENT, FAULT_FETCH, touch_execute(ABSENT));
+	assert_int_equal(expected_fault.frame.rip, (uintptr_t)ABSENT);
+}
+
+static void the_frame_holds_the_registers_of_the_fault(void)
+{
+	expect_fault(TRAP_INVALID_OPCODE,
+	             __asm__ volatile("movq $0x1111, %%r8; movq $0x2222, %%rsi; movq $0x3333, %%rdx; ud2"
+	                              :
+	                              :
+	                              : "r8", "rsi", "rdx"));
+	assert_int_equal(expected_fault.frame.r8, 0x1111);
+	assert_int_equal(expected_fault.frame.rsi, 0x2222);
+	assert_int_equal(expected_fault.frame.rdx, 0x3333);
+}
+
+static void a_handler_returns_with_every_register_as_it_was(void)
+{
+	uint64_t sum = 0;
+
+	test_warnings_begin();
+	__asm__ volatile(
+	        "movq $1, %%rbx; movq $2, %%rcx; movq $4, %%rdx; movq $8, %%rsi; movq $16, %%rdi\n\t"
+	        "movq $32, %%r8; movq $64, %%r9; movq $128, %%r10; movq $256, %%r11; movq $512, %%r12\n\t"
+	        "movq $1024, %%r13; movq $2048, %%r14; movq $4096, %%r15; movq $8192, %%rax\n\t"
+	        "int3\n\t"
+	        "addq %%rbx, %%rax; addq %%rcx, %%rax; addq %%rdx, %%rax; addq %%rsi, %%rax\n\t"
+	        "addq %%rdi, %%rax; addq %%r8, %%rax; addq %%r9, %%rax; addq %%r10, %%rax\n\t"
+	        "addq %%r11, %%rax; addq %%r12, %%rax; addq %%r13, %%rax; addq %%r14, %%rax\n\t"
+	        "addq %%r15, %%rax"
+	        : "=a"(sum)
+	        :
+	        : "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+	          "cc", "memory");
+	assert_int_equal(test_warnings_end(), 1);
+	assert_int_equal(sum, 16383);
+}
+
+static void an_expected_fault_prints_nothing_and_leaves_no_nesting(void)
+{
+	unsigned long warnings = warn_count();
+
+	for (unsigned i = 0; i < 100; i++) {
+		expect_page_fault(ABSENT, 0, touch_read(ABSENT));
+		assert_int_equal(this_cpu()->interrupt_depth, 0);
+		assert_false(in_interrupt());
+	}
+	assert_int_equal(warn_count(), warnings);
+}
+
+static void an_expected_fault_restores_the_interrupt_flag(void)
+{
+	bool enabled = irqs_enabled();
+
+	irq_enable();
+	expect_fault(TRAP_INVALID_OPCODE, __asm__ volatile("ud2"));
+	assert_true(irqs_enabled());
+	irq_disable();
+	expect_fault(TRAP_INVALID_OPCODE, __asm__ volatile("ud2"));
+	assert_false(irqs_enabled());
+	if (enabled)
+		irq_enable();
+}
+
+static void a_panic_can_be_expected_and_its_text_read(void)
+{
+	expect_panic("seven times seven is 49 at 0x00000000deadbeef",
+	             panic("seven times %s is %d at %p", "seven", 49, (void *)0xdeadbeefUL));
+	assert_false(in_interrupt());
+}
+
+static void an_expectation_serves_once(void)
+{
+	panic_expect(&expected_fault);
+	assert_ptr_equal(panic_take_expectation(), &expected_fault);
+	assert_null(panic_take_expectation());
+}
+
+/* ---- Interrupts ---- */
+
+static volatile unsigned ticks, ticks_in_interrupt, ticks_enabled;
+static volatile unsigned deepest;
+static void (*volatile in_tick)(void);
+
+static void tick(void)
+{
+	ticks++;
+	ticks_in_interrupt += in_interrupt();
+	ticks_enabled += irqs_enabled();
+	if (this_cpu()->interrupt_depth > deepest)
+		deepest = this_cpu()->interrupt_depth;
+	if (in_tick)
+		in_tick();
+}
+
+static struct timer timer_before;
+static bool enabled_before;
+
+static void remember_timer(void)
+{
+	timer_before = timer_running();
+	enabled_before = irqs_enabled();
+	ticks = ticks_in_interrupt = ticks_enabled = deepest = 0;
+	in_tick = NULL;
+}
+
+static void put_timer_back(void)
+{
+	in_tick = NULL;
+	timer_stop();
+	if (timer_before.hz)
+		timer_start(timer_before.hz, timer_before.tick);
+	if (enabled_before)
+		irq_enable();
+	else
+		irq_disable();
+}
+
+/* Waits at most some seconds, whatever the clock of the machine. */
+static void wait_for_ticks(unsigned count)
+{
+	uint64_t start = rdtsc();
+	while (ticks < count && rdtsc() - start < 1UL << 34)
+		__asm__ volatile("pause");
+	assert_at_least(ticks, count);
+}
+
+static void the_timer_ticks_in_interrupt_context_with_interrupts_masked(void)
+{
+	timer_start(1000, tick);
+	irq_enable();
+	wait_for_ticks(10);
+	timer_stop();
+	irq_disable();
+	assert_int_equal(ticks_in_interrupt, ticks);
+	assert_int_equal(ticks_enabled, 0);
+	assert_int_equal(deepest, 1);
+	assert_false(in_interrupt());
+}
+
+static void a_stopped_timer_does_not_tick(void)
+{
+	timer_start(1000, tick);
+	irq_enable();
+	wait_for_ticks(1);
+	timer_stop();
+	unsigned after = ticks;
+	for (uint64_t start = rdtsc(); rdtsc() - start < 1UL << 24;)
+		;
+	assert_int_equal(ticks, after);
+}
+
+static void masked_interrupts_wait(void)
+{
+	timer_start(1000, tick);
+	irqflags_t flags = irq_save();
+	unsigned before = ticks;
+	for (uint64_t start = rdtsc(); rdtsc() - start < 1UL << 24;)
+		;
+	assert_int_equal(ticks, before);
+	irq_restore(flags);
+	irq_enable();
+	wait_for_ticks(before + 1);
+}
+
+static volatile unsigned faults_in_tick;
+
+/* A fault, expected, in a handler: comes back inside it. */
+static void fault_in_tick(void)
+{
+	static struct expectation nested;
+
+	in_tick = NULL;
+	if (!context_save(&nested.context)) {
+		panic_expect(&nested);
+		touch_read(ABSENT);
+	} else if (nested.faulted && nested.frame.vector == TRAP_PAGE_FAULT && in_interrupt() &&
+	           !irqs_enabled()) {
+		faults_in_tick++;
+	}
+}
+
+static void a_fault_in_an_interrupt_handler_is_survived_inside_it(void)
+{
+	faults_in_tick = 0;
+	in_tick = fault_in_tick;
+	timer_start(1000, tick);
+	irq_enable();
+	wait_for_ticks(5);
+	assert_int_equal(faults_in_tick, 1);
+	assert_false(in_interrupt());
+}
+
+/* Armed outside, met inside: leaves the handler altogether, and the timer must go on. */
+static void a_fault_expected_outside_leaves_the_handler(void)
+{
+	timer_start(1000, tick);
+	irq_enable();
+	in_tick = divide_by_zero;
+	expect_fault(TRAP_DIVIDE, wait_for_ticks(100000));
+	in_tick = NULL;
+	assert_false(in_interrupt());
+	assert_true(irqs_enabled());
+	wait_for_ticks(ticks + 5);
+}
+
+static void misuse_in_tick(void)
+{
+	in_tick = NULL;
+	vfree(vmalloc(PAGE_SIZE));
+}
+
+static void vmalloc_in_an_interrupt_is_reported(void)
+{
+	timer_start(1000, tick);
+	irq_enable();
+	in_tick = misuse_in_tick;
+	expect_panic("*interrupt*", wait_for_ticks(100000));
+	assert_false(in_interrupt());
+	wait_for_ticks(ticks + 2);
+}
+
+static void an_interrupt_without_a_handler_is_mentioned_and_passed(void)
+{
+	expect_warning("interrupt: vector 200 has no handler", __asm__ volatile("int $200"));
+	assert_int_equal(this_cpu()->interrupt_depth, 0);
+}
+
+static struct trap_frame seen_frame;
+
+static void remember_frame(struct trap_frame *frame)
+{
+	seen_frame = *frame;
+}
+
+static void every_free_vector_reaches_its_handler(void)
+{
+	irq_register(255, remember_frame);
+	__asm__ volatile("int $255");
+	assert_int_equal(seen_frame.vector, 255);
+	assert_int_equal(seen_frame.error, 0);
+	irq_register(128, remember_frame);
+	__asm__ volatile("int $128");
+	assert_int_equal(seen_frame.vector, 128);
+	irq_register(255, NULL);
+	irq_register(128, NULL);
+}
+
+static void registering_a_handler_for_an_exception_is_a_mistake(void)
+{
+	expect_panic("irq_register: vector 14 is no interrupt's", irq_register(14, remember_frame));
+	expect_panic("irq_register: vector 256 is no interrupt's", irq_register(256, remember_frame));
+}
+
+/* ---- Reports ---- */
+
+static NOINLINE void print_here(struct printer *out)
+{
+	backtrace_print(out, 0, (uint64_t)__builtin_frame_address(0));
+	__asm__ volatile(""); /* no tail call: this frame must still be there */
+}
+
+static void a_backtrace_names_functions_and_stops_at_the_first_one(void)
+{
+	static char text[2048];
+	struct buffer_printer buffer;
+
+	if (!symbol_address("kernel_main"))
+		test_skip("the loader handed over no symbols");
+	buffer_printer_init(&buffer, text, sizeof(text));
+	buffer.printer.symbol = symbol_find;
+	print_here(&buffer.printer);
+	assert_matches(text,
+	               "Backtrace:\n   0  0x* a_backtrace_names_*selftest_run+0x*kernel_main+0x*entry+0x*\n");
+	assert_at_most(buffer.length, sizeof(text) - 1);
+}
+
+static void symbols_are_found_both_ways(void)
+{
+	uintptr_t offset;
+
+	if (!symbol_address("kernel_main"))
+		test_skip("the loader handed over no symbols");
+	assert_ptr_equal(symbol_address("symbol_find"), symbol_find);
+	assert_string_equal(symbol_find((uintptr_t)symbol_find + 3, &offset), "symbol_find");
+	assert_int_equal(offset, 3);
+	assert_int_equal(symbol_address("no_such_function"), 0);
+	assert_null(symbol_find(1, &offset));
+	assert_null(symbol_find((uintptr_t)&expected_fault, &offset));
+}
+
+static const struct test_case cases[] = {
+        TEST_CASE(division_by_zero_is_a_divide_error),
+        TEST_CASE(an_undefined_instruction_is_an_invalid_opcode),
+        TEST_CASE(int3_is_a_breakpoint_and_lies_before_the_saved_rip),
+        TEST_CASE(an_unexpected_breakpoint_is_mentioned_and_passed),
+        TEST_CASE(a_single_step_is_mentioned_once_on_the_debug_stack),
+        TEST_CASE(a_non_canonical_address_is_a_general_protection_fault_with_error_0),
+        TEST_CASE(a_bad_selector_is_named_in_the_error_code),
+        TEST_CASE(page_faults_tell_reading_writing_and_executing_apart),
+        TEST_CASE(the_frame_holds_the_registers_of_the_fault),
+        TEST_CASE(a_handler_returns_with_every_register_as_it_was),
+        TEST_CASE(an_expected_fault_prints_nothing_and_leaves_no_nesting),
+        TEST_CASE(an_expected_fault_restores_the_interrupt_flag),
+        TEST_CASE(a_panic_can_be_expected_and_its_text_read),
+        TEST_CASE(an_expectation_serves_once),
+        TEST_CASE(the_timer_ticks_in_interrupt_context_with_interrupts_masked),
+        TEST_CASE(a_stopped_timer_does_not_tick),
+        TEST_CASE(masked_interrupts_wait),
+        TEST_CASE(a_fault_in_an_interrupt_handler_is_survived_inside_it),
+        TEST_CASE(a_fault_expected_outside_leaves_the_handler),
+        TEST_CASE(vmalloc_in_an_interrupt_is_reported),
+        TEST_CASE(an_interrupt_without_a_handler_is_mentioned_and_passed),
+        TEST_CASE(every_free_vector_reaches_its_handler),
+        TEST_CASE(registering_a_handler_for_an_exception_is_a_mistake),
+        TEST_CASE(a_backtrace_names_functions_and_stops_at_the_first_one),
+        TEST_CASE(symbols_are_found_both_ways),
+};
+
+const struct test_suite trap_suite =
+        TEST_SUITE("trap", cases, .set_up = remember_timer, .tear_down = put_timer_back);

@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+"""`make test`: every test there is, two at a time, ending in one line `N passed, N failed`.
+
+The rows below are the whole list. Each one is a function that returns a Result; N counts single test cases over all rows.
+"""
+
+import argparse
+import filecmp
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+
+import gdb_session
+import qemu
+from run_kernel import LOGS, Result, read, run_report, run_tests
+
+JOBS = 2
+KERNEL_LIMIT = 240  # seconds until a kernel counts as hung; the slowest take about a tenth
+FUZZ_SECONDS = 10
+REPORTS = "tests/kernel/reports.txt"
+
+
+def machine(build, **options):
+    return qemu.Machine(iso=f"build/{build}/octavo.iso", **options)
+
+
+# Every value of every column is met, in both builds; not every combination.
+MACHINES = [
+    ("debug, BIOS, 1 CPU", machine("debug")),
+    ("debug, UEFI, 4 CPUs", machine("debug", firmware="uefi", cpus=4)),
+    ("release, BIOS, 4 CPUs", machine("release", cpus=4)),
+    ("release, UEFI, 1 CPU", machine("release", firmware="uefi")),
+    ("debug, 32 MiB", machine("debug", mem="32M")),
+    ("release, 128 MiB", machine("release", mem="128M")),
+    ("release, 3 GiB", machine("release", mem="3G")),
+    ("debug, 5 GiB", machine("debug", mem="5G")),
+    ("release, 64 GiB, backed lazily", machine("release", mem="64G")),
+    ("debug, 1 TiB, backed lazily", machine("debug", mem="1T")),
+    ("release, UEFI, 1 TiB, backed lazily", machine("release", firmware="uefi", mem="1T")),
+    ("debug, qemu64: no 1 GiB pages, no SMEP, no SMAP", machine("debug", cpu="qemu64")),
+]
+
+
+def log_name(name):
+    return f"{LOGS}/{re.sub('[^a-z0-9]+', '-', name.lower())}.log"
+
+
+def kernel_row(name, target, seed):
+    def run():
+        target.cmdline = f"test exit{seed}"
+        return run_tests(target, KERNEL_LIMIT, log_name(name))
+
+    return name, run
+
+
+def glob_row(seed):
+    """`test=vmalloc*` runs the vmalloc suites, and nothing else."""
+    name = "release, test=vmalloc*"
+
+    def run():
+        result = run_tests(machine("release", cmdline=f"test=vmalloc* exit{seed}"), KERNEL_LIMIT, log_name(name))
+        strangers = [suite for suite in result.names if not fnmatchcase(suite, "vmalloc*")]
+        if strangers:
+            result.fail(f"test=vmalloc* also ran {', '.join(strangers)}")
+        return result
+
+    return name, run
+
+
+def report_rows():
+    """tests/kernel/reports.txt: `[parameter]`, then the lines that the report must have, as globs, in this order."""
+    if not os.path.exists(REPORTS):
+        return
+    text = "\n".join(line for line in read(REPORTS).splitlines() if not line.startswith("#"))
+    for parameter, body in re.findall(r"^\[(.+)\]\n((?:(?!\[.+\]$).*\n?)*)", text, re.MULTILINE):
+        patterns = [line.strip() for line in body.splitlines() if line.strip()]
+        for build in ("debug", "release"):
+            yield report_row(f"{build}, {parameter}", machine(build, cmdline=parameter), patterns)
+
+
+def report_row(name, target, patterns):
+    return name, lambda: run_report(target, KERNEL_LIMIT, log_name(name), patterns)
+
+
+def run_process(command, log, limit, **options):
+    """(status or None for a hang, output); the output goes to `log` too."""
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit, **options
+        )
+        status, output = done.returncode, done.stdout
+    except subprocess.TimeoutExpired as expired:
+        status, output = None, expired.stdout or b""
+    text = output.decode("utf-8", "replace")
+    with open(log, "w", encoding="utf-8") as file:
+        file.write(text)
+    return status, text
+
+
+def host_row(seed):
+    name = "hosted suites, ASan and UBSan"
+
+    def run():
+        result = Result(log=log_name(name))
+        command = ["build/host/octavo-tests"] + (["--seed", seed] if seed else [])
+        status, text = run_process(command, result.log, KERNEL_LIMIT)
+        lines = text.splitlines()
+        begun = None
+        for index, line in enumerate(lines):
+            verdict = re.match(r"\[ *(RUN|OK|FAILED|SKIPPED) *\] (\S+)", line)
+            if not verdict:
+                continue
+            what, case = verdict.groups()
+            if what == "RUN":
+                begun = index
+            elif begun is not None:  # cmocka lists failures again at the end of a group
+                if what == "OK":
+                    result.passed += 1
+                elif what == "SKIPPED":
+                    result.skipped.append("; ".join([case] + lines[begun + 1 : index]))
+                else:
+                    result.fail("\n    ".join([f"failed test: {case}"] + lines[begun + 1 : index][-40:]))
+                begun = None
+        promised = sum(int(count) for count in re.findall(r"^\[=+\].*Running (\d+) test", text, re.MULTILINE))
+        seen = result.passed + result.failed + len(result.skipped)
+        if status is None:
+            result.fail(f"hang: no exit within the time limit; the last line was `{lines[-1] if lines else ''}`")
+        elif seen != promised or not seen or (status != 0 and not result.failed):
+            result.fail("\n    ".join([f"status {status} after {seen} of {promised} tests:"] + lines[-60:]))
+        return result
+
+    return name, run
+
+
+def tools_row():
+    name = "tests of the test tools"
+
+    def run():
+        result = Result(log=log_name(name))
+        status, text = run_process([sys.executable, "tools/test_tools.py", "-v"], result.log, 120)
+        result.passed = len(re.findall(r"\.\.\. ok$", text, re.MULTILINE))
+        if status != 0 or not result.passed:
+            result.fail(text)
+        return result
+
+    return name, run
+
+
+def gdb_row():
+    name = "gdb session"
+    return name, lambda: gdb_session.run("build/debug", log_name(name))
+
+
+def fuzz_rows():
+    for source in sorted(glob.glob("tests/host/fuzz_*.c")):
+        yield fuzz_row(os.path.basename(source)[:-2])
+
+
+def fuzz_row(target):
+    name = f"libFuzzer, {target}, kept corpus and {FUZZ_SECONDS} s of new inputs"
+
+    def run():
+        result = Result(log=log_name(target))
+        with tempfile.TemporaryDirectory(prefix="octavo-") as scratch:
+            command = [f"build/fuzz/{target}", f"-max_total_time={FUZZ_SECONDS}", f"-artifact_prefix={scratch}/", scratch]
+            corpus = f"tests/host/corpus/{target[len('fuzz_'):]}"
+            status, text = run_process(command + ([corpus] if os.path.isdir(corpus) else []), result.log, 120)
+        if status == 0 and re.search(r"^Done \d+ runs", text, re.MULTILINE):
+            result.passed = 1
+        else:
+            result.fail("\n    ".join([f"status {status}:"] + text.splitlines()[-60:]))
+        return result
+
+    return name, run
+
+
+def reproducible_row():
+    """The same sources in another directory give the same bytes."""
+    name = "reproducible build"
+
+    def run():
+        result = Result(log=log_name(name))
+        with tempfile.TemporaryDirectory(prefix="octavo-") as scratch:
+            for part in ("Makefile", "linker.ld", "lib", "arch", "mm", "boot", "kernel", "bench", "tests", "iso", "tools"):
+                if os.path.isdir(part):
+                    shutil.copytree(part, os.path.join(scratch, part))
+                elif os.path.exists(part):
+                    shutil.copy(part, scratch)
+            command = ["make", "-C", scratch, "BUILD=release", f"SOURCE_DATE_EPOCH={os.environ['SOURCE_DATE_EPOCH']}"]
+            clean = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+            status, text = run_process(command + ["build/release/octavo.iso"], result.log, 300, env=clean)
+            if status != 0:
+                result.fail("\n    ".join(["the second build failed:"] + text.splitlines()[-20:]))
+                return result
+            for product in ("octavo.elf", "octavo.iso"):
+                ours, theirs = f"build/release/{product}", os.path.join(scratch, "build/release", product)
+                if filecmp.cmp(ours, theirs, shallow=False):
+                    result.passed += 1
+                else:
+                    result.fail(f"two builds differ in {product}")
+        return result
+
+    return name, run
+
+
+def rows(only, seed):
+    seeded = f" seed={seed}" if seed else ""
+    host = [host_row(seed)]
+    if only == "host":
+        return host
+    kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded)]
+    return host + kernels + list(report_rows()) + [gdb_row(), tools_row(), reproducible_row()] + list(fuzz_rows())
+
+
+def show_skipped(results):
+    """Each reason once, with the number of cases that gave it; figures in a reason may differ between runs."""
+    reasons = {}
+    for text in (text for result in results for text in result.skipped):
+        case, _, reason = text.partition(" ")
+        reasons.setdefault(re.sub(r"\d+", "N", reason), []).append(case)
+    for reason, cases in sorted(reasons.items()):
+        print(f"skipped: {len(set(cases))} cases, {len(cases)} times: {reason}")
+
+
+class Show:
+    """One line per finished row; on a terminal also one that says what is running."""
+
+    def __init__(self):
+        self.running = []
+        self.live = sys.stdout.isatty()
+
+    def begin(self, name):
+        self.running.append(name)
+        self._status()
+
+    def end(self, name, result):
+        self.running.remove(name)
+        if self.live:
+            print("\r\x1b[K", end="")
+        verdict = "FAILED" if result.failed else "ok"
+        skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
+        print(f"{verdict:7}{name}: {result.passed} passed, {result.failed} failed{skipped} ({result.seconds:.0f} s)")
+        for problem in result.problems:
+            print(f"         {problem}".replace("\n", "\n         "))
+        if result.failed:
+            print(f"         log: {result.log}")
+        sys.stdout.flush()
+        self._status()
+
+    def _status(self):
+        if self.live and self.running:
+            print(f"\r\x1b[K… {'; '.join(self.running)}"[:150], end="", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=["host"])
+    parser.add_argument("--match", default="*", help="run only the rows whose name matches this glob")
+    parser.add_argument("--seed", default="")
+    arguments = parser.parse_args()
+    os.environ.setdefault("SOURCE_DATE_EPOCH", "315532800")
+    show = Show()
+
+    def run(row):
+        name, function = row
+        started = time.monotonic()
+        show.begin(name)
+        try:
+            result = function()
+        except Exception as error:  # a broken tool is a failure, not a reason to lose the other results
+            result = Result()
+            result.fail(f"{type(error).__name__}: {error}")
+        result.seconds = time.monotonic() - started
+        show.end(name, result)
+        return result
+
+    chosen = [row for row in rows(arguments.only, arguments.seed) if fnmatchcase(row[0], arguments.match)]
+    started = time.monotonic()
+    with ThreadPoolExecutor(JOBS) as pool:
+        results = list(pool.map(run, chosen))
+    show_skipped(results)
+    passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
+    print(f"{len(results)} runs in {time.monotonic() - started:.0f} s; serial output and logs: {LOGS}/")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
