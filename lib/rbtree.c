@@ -203,8 +203,8 @@ static void repair_deficit(struct rb_root *root, struct rb_node *parent, enum rb
 		struct rb_node *near = sibling->child[side], *far = sibling->child[!side];
 
 		/*
-		 * 2: black sibling, no red nephew. The sibling turns red, so that both sides lack one black: a
-		 *    red parent makes up for it by turning black, else the deficit is now the parent's.
+		 * 2: black sibling, no red nephew. The sibling turns red, so that both sides lack one black:
+		 *    a red parent makes up for it by turning black, else the deficit is now the parent's.
 		 *
 		 *	  (p)             (p) -1
 		 *	  / \             / \

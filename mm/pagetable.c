@@ -258,57 +258,49 @@ struct map_job {
 	unsigned max_level;
 };
 
-/* The level 1 part of map_level(), [job->va, last]. Adds to *added the entries it wrote. */
-static enum map_result map_contiguous(struct map_job *job, pte_t *first, size_t count, uint64_t *added)
+/* How many leaves of `level` fit between job->va and `last`, from the first byte on; `last` is in the same table. */
+static size_t map_leaves_fit(const struct map_job *job, unsigned level, uint64_t last)
 {
-	uint64_t raw = job->pa | job->prot.raw;
+	if (level > job->max_level || !is_aligned(job->va | job->pa, pt_level_size(level)))
+		return 0;
+	return (last + 1 - job->va) / pt_level_size(level);
+}
+
+/* Writes `count` leaves that follow each other in memory, up to the first slot that is taken. Returns how many. */
+static size_t map_contiguous(struct map_job *job, pte_t *first, unsigned level, size_t count)
+{
+	uint64_t raw = pte_leaf(paddr(job->pa), job->prot, level).raw, size = pt_level_size(level);
 	pte_t *slot = first;
-	for (const pte_t *end = first + count; slot != end; slot++, raw += PAGE_SIZE) {
-		if (unlikely(pte_present(*slot)))
-			break;
+	for (const pte_t *end = first + count; slot != end && likely(!pte_present(*slot)); slot++) {
 		pte_set(slot, raw);
+		raw += size;
 	}
 	size_t done = (size_t)(slot - first);
-	*added += done;
-	job->va += done << PAGE_SHIFT;
-	job->pa += done << PAGE_SHIFT;
-	return done == count ? MAP_DONE : MAP_CONFLICT;
+	job->va += done * size;
+	job->pa += done * size;
+	return done;
 }
 
 /* The same for frames that lie anywhere. */
-static enum map_result map_scattered(struct map_job *job, pte_t *first, size_t count, uint64_t *added)
+static size_t map_scattered(struct map_job *job, pte_t *first, size_t count)
 {
 	struct page *const *pages = job->pages;
 	size_t done = 0;
 	for (; done < count && likely(!pte_present(first[done])); done++)
 		pte_set(&first[done], page_to_paddr(pages[done]).raw | job->prot.raw);
-	*added += done;
 	job->va += done << PAGE_SHIFT;
 	job->pages += done;
-	return done == count ? MAP_DONE : MAP_CONFLICT;
-}
-
-static bool map_leaf_fits(const struct map_job *job, unsigned level, uint64_t last)
-{
-	return level <= job->max_level && is_aligned(job->va | job->pa, pt_level_size(level)) &&
-	       last - job->va == pt_level_size(level) - 1;
+	return done;
 }
 
 static enum map_result map_level(struct map_job *job, pte_t *table, unsigned level, uint64_t last,
                                  uint64_t *added);
 
-/* Maps [job->va, last], which the entry `e` of `level` translates; *added grows by one if the entry was absent. */
-static enum map_result map_entry(struct map_job *job, pte_t *e, unsigned level, uint64_t last,
+/* Maps [job->va, last] below the entry `e` of `level`, which translates it; *added grows by one if `e` was absent. */
+static enum map_result map_below(struct map_job *job, pte_t *e, unsigned level, uint64_t last,
                                  uint64_t *added)
 {
 	if (!pte_present(*e)) {
-		if (map_leaf_fits(job, level, last)) {
-			pte_set(e, pte_leaf(paddr(job->pa), job->prot, level).raw);
-			job->va += pt_level_size(level);
-			job->pa += pt_level_size(level);
-			++*added;
-			return MAP_DONE;
-		}
 		if (!table_add(job->pt, e))
 			return MAP_NO_TABLE;
 		++*added;
@@ -322,22 +314,29 @@ static enum map_result map_entry(struct map_job *job, pte_t *e, unsigned level, 
 	return result;
 }
 
-/* Maps [job->va, last], which lies within `table`. Unless done, job->va is the page that could not be mapped. */
+/*
+ * Maps [job->va, last], which lies within `table`: a run of leaves as long as they fit and the slots are free, one entry
+ * of what does not fit a leaf, and again. Adds to *added the entries that were absent. Unless done, job->va is the page
+ * that could not be mapped.
+ */
 static enum map_result map_level(struct map_job *job, pte_t *table, unsigned level, uint64_t last,
                                  uint64_t *added)
 {
-	if (level == 1) {
-		pte_t *first = &table[pt_index(vaddr(job->va), 1)];
-		size_t count = ((last - job->va) >> PAGE_SHIFT) + 1;
-		return job->pages ? map_scattered(job, first, count, added)
-		                  : map_contiguous(job, first, count, added);
-	}
 	for (;;) {
-		uint64_t end = part_end(job->va, level, last);
-		enum map_result result =
-		        map_entry(job, &table[pt_index(vaddr(job->va), level)], level, end, added);
-		if (result != MAP_DONE || end == last)
+		size_t fit = map_leaves_fit(job, level, last);
+		if (fit) {
+			pte_t *first = &table[pt_index(vaddr(job->va), level)];
+			*added += job->pages ? map_scattered(job, first, fit)
+			                     : map_contiguous(job, first, level, fit);
+		}
+		if (job->va > last)
+			return MAP_DONE;
+		pte_t *e = &table[pt_index(vaddr(job->va), level)];
+		enum map_result result = map_below(job, e, level, part_end(job->va, level, last), added);
+		if (result != MAP_DONE)
 			return result;
+		if (job->va > last)
+			return MAP_DONE;
 	}
 }
 

@@ -35,7 +35,7 @@ static void format_text(char text[TEXT_MAX], const char *fmt, va_list args)
 	vprint(&buffer.printer, fmt, args);
 }
 
-/* The next case would wait for the lock for ever. A case that expects such a panic lets go of its lock itself. */
+/* The next case would wait for the lock for ever. (Who expects a panic under one lets go of it after.) */
 static void refuse_held_locks(const char *message)
 {
 	const struct cpu *cpu = this_cpu();

@@ -5,6 +5,8 @@ struct expectation expected_fault;
 
 void fault_demand(const char *file, int line, const char *statement, unsigned vector)
 {
+	if (!expected_fault.faulted && !expected_fault.message[0])
+		test_fail(file, line, "%s: no fault", statement);
 	if (!expected_fault.faulted)
 		test_fail(file, line, "%s: panic \"%s\" instead of a %s", statement, expected_fault.message,
 		          trap_name(vector));

@@ -231,7 +231,7 @@ static void with_user_page(pgprot_t prot, uint64_t error, void (*touch)(const vo
 	assert_true(pagetable_map(&kernel_pagetable, range, page_to_paddr(page), prot, 1));
 	touch((const void *)USER_PAGE); /* fine while it is the kernel's own */
 	mark_user(range.start, true);
-	run_into_fault_(touch((const void *)USER_PAGE));
+	try_to_fault(touch((const void *)USER_PAGE));
 	mark_user(range.start, false);
 	assert_true(pagetable_unmap(&kernel_pagetable, range, NULL));
 	__free_page(page);
