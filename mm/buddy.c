@@ -241,7 +241,7 @@ void buddy_add(struct buddy *buddy, pfn_t start, pfn_t end)
 			order = lowest_bit(n);
 		if (order < MAX_PAGE_ORDER)
 			cut_is_written(buddy, n | 1U << order);
-		ASSERT(buddy->frames[n].type < PAGE_FREE); /* given twice */
+		ASSERT(buddy->frames[n].type == PAGE_NONE); /* given twice */
 		merge_and_link(buddy, n, order);
 		n += 1U << order;
 	}

@@ -32,7 +32,7 @@ static const char *check_absorbed(const struct buddy *buddy, uint64_t n, unsigne
 		if (!page_entry_written(buddy->frames, inner))
 			continue;
 		unsigned type = buddy->frames[inner].type;
-		CHECK(type < PAGE_FREE || type == PAGE_SLAB,
+		CHECK(type == PAGE_NONE,
 		      "I1: pfn 0x%lx is a head (%s) inside the free block of order %u at pfn 0x%lx", inner,
 		      page_type_name(type), order, n);
 	}
@@ -86,7 +86,7 @@ static uint64_t next_candidate(const struct buddy *buddy, uint64_t n)
 static bool is_block_head(const struct buddy *buddy, uint64_t n)
 {
 	return bit_test(buddy->backed, n >> SECTION_ORDER) && page_entry_written(buddy->frames, n) &&
-	       buddy->frames[n].type >= PAGE_FREE;
+	       buddy->frames[n].type != PAGE_NONE;
 }
 
 /* I6, from the entries' side. */

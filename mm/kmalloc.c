@@ -7,9 +7,8 @@
  * What came from where is never asked of the caller: a freed pointer leads to its frame's entry, which says
  * PAGE_SLAB (the slab knows the cache) or PAGE_KMALLOC (the entry knows the size).
  *
- * K1  The entry of a large request's first frame is PAGE_KMALLOC and holds its size in whole pages; its other
- *     frames are the page allocator's business.
- * K2  kmalloc_large_bytes() is the sum of these sizes.
+ * K1  A large request is an exact allocation (page_alloc.c, Z4) whose first entry says PAGE_KMALLOC.
+ * K2  kmalloc_large_bytes() is the sum of their pages, in bytes.
  *
  * Caches have no zones: a request for DMA memory is served in whole pages whatever its size. A power of two
  * is aligned to itself because a slab's slots begin at its base and a block of pages is aligned to its size.
@@ -44,6 +43,11 @@ void kmalloc_init(void)
 
 /* ---- Large requests ------------------------------------------------------------------------------------ */
 
+static size_t large_size(const struct page *head)
+{
+	return head->private << PAGE_SHIFT;
+}
+
 static void *alloc_large(size_t size, gfp_t gfp, uintptr_t caller)
 {
 	void *memory = alloc_pages_exact(size, gfp);
@@ -51,21 +55,24 @@ static void *alloc_large(size_t size, gfp_t gfp, uintptr_t caller)
 	if (!memory)
 		return NULL;
 	struct page *head = virt_to_page(memory);
-	head->private = pages_for(size) << PAGE_SHIFT;
 	head->caller = (uint32_t)caller;
 	head->type = PAGE_KMALLOC;
-	__atomic_fetch_add(&large_bytes, head->private, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&large_bytes, large_size(head), __ATOMIC_RELAXED);
 	return memory;
 }
 
-static void free_large(struct page *head)
+/* False if another CPU was faster: freed twice at once. */
+static bool free_large(struct page *head)
 {
-	size_t size = head->private;
+	uint8_t type = PAGE_KMALLOC;
 
+	if (!__atomic_compare_exchange_n(&head->type, &type, PAGE_EXACT, false, __ATOMIC_ACQ_REL,
+	                                 __ATOMIC_RELAXED))
+		return false;
+	size_t size = large_size(head);
 	__atomic_fetch_sub(&large_bytes, size, __ATOMIC_RELAXED);
-	head->type = PAGE_HELD;
-	head->owner = NULL;
 	free_pages_exact(page_address(head), size);
+	return true;
 }
 
 size_t kmalloc_large_bytes(void)
@@ -126,7 +133,7 @@ static size_t usable_size(const void *pointer, const char *call)
 	struct page *page = decode(pointer, call);
 
 	if (page->type == PAGE_KMALLOC)
-		return page->private;
+		return large_size(page);
 	return kmem_cache_size(slab_live_object_cache(page, pointer, call));
 }
 
@@ -136,8 +143,8 @@ static ALWAYS_INLINE void free_any(const void *pointer, const char *call, uintpt
 
 	if (likely(page->type == PAGE_SLAB))
 		slab_free(page, (void *)pointer, call, caller);
-	else
-		free_large(page);
+	else if (unlikely(!free_large(page)))
+		slab_report_foreign(call, pointer);
 }
 
 void kfree(const void *pointer)

@@ -26,7 +26,7 @@ static void describe_directmap(vaddr_t address, struct printer *out)
 		print(out, "direct map, reserved frame 0x%lx", frame.raw);
 		return;
 	}
-	print(out, "direct map, frame 0x%lx in a %s block of order %u at frame 0x%lx", frame.raw,
+	print(out, "direct map, frame 0x%lx in the %s block of order %u at frame 0x%lx", frame.raw,
 	      page_type_name(block->type), block->order, page_to_pfn(block).raw);
 	if (block->type != PAGE_FREE)
 		print(out, " from %pS", (void *)page_caller(block));

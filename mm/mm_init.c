@@ -31,6 +31,9 @@
 /* Frames one 4 KiB page of the array describes: the array's end is rounded up to it. */
 enum { ENTRIES_PER_PAGE = 256 };
 _Static_assert(ENTRIES_PER_PAGE * sizeof(struct page) == PAGE_SIZE, "entries fill pages");
+_Static_assert(MEMBLOCK_LIMIT >> PAGE_SHIFT <= PFN_NONE &&
+                       (MEMBLOCK_LIMIT >> PAGE_SHIFT) % ENTRIES_PER_PAGE == 0,
+               "no frame of the array, whose end is rounded up, is PFN_NONE");
 
 struct mm_state mm_state;
 

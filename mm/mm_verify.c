@@ -3,11 +3,12 @@
  *
  * M1  Conservation: RAM = free + held + reserved + frame array + page tables, to the page; and every frame the page
  *     allocator manages lies in exactly one block, free or held.
- * M2  Page tables held = page tables counted by the walk; so with the frames of vmalloc areas.
+ * M2  What is held for a purpose is what that purpose counts: page tables, frames of vmalloc areas, large kmallocs.
  * M3  Every translation of the kernel's address space is one of: a direct-map address to its own frame of RAM, the image
  *     to where it was loaded, the frame array to RAM reserved for it, a vmalloc address inside a busy area.
  * M4  No writable translation leads to a frame of read-only image; none is writable and executable.
  * M5  No vmalloc address leads to a free frame.
+ * M6  Exact allocations are whole (page_alloc.c, Z4).
  *
  * Each structure's own verifier runs first, so that what is read here may be trusted.
  */
@@ -27,6 +28,42 @@ struct frame_census {
 	size_t total;
 };
 
+/* M6 for the exact allocation that begins at n, which reaches to *end. */
+static const char *check_exact(const struct page *head, uint64_t n, uint64_t *end)
+{
+	size_t count = head->private;
+
+	CHECK(count && count <= 1UL << MAX_PAGE_ORDER, "M6: the exact allocation at pfn 0x%lx has %zu pages",
+	      n, count);
+	*end = n + count;
+	for (uint64_t at = n; at < *end; at += 1UL << log2_floor(*end - at)) {
+		const struct page *block = page_find_block(pfn(at));
+		bool part = block == pfn_to_page(pfn(at)) && block->order == log2_floor(*end - at) &&
+		            (at == n || (block->type == PAGE_TAIL && block->private == n));
+		CHECK(part, "M6: the exact allocation at pfn 0x%lx of %zu pages is torn at pfn 0x%lx", n,
+		      count, at);
+	}
+	return NULL;
+}
+
+/* Counts what begins at *n, a block or an exact allocation, and goes past it. */
+static const char *count_held_or_free(struct frame_census *census, uint64_t *n)
+{
+	const struct page *head = pfn_to_page(pfn(*n));
+	CHECK(page_find_block(pfn(*n)) == head, "M1: pfn 0x%lx is managed but begins no block", *n);
+	CHECK(head->type < PAGE_TYPES, "M1: pfn 0x%lx has unknown type %u", *n, head->type);
+	CHECK(head->type != PAGE_TAIL, "M6: pfn 0x%lx is the tail of no exact allocation", *n);
+
+	uint64_t end = *n + (1UL << head->order);
+	const char *broken = NULL;
+	if (head->type == PAGE_EXACT || head->type == PAGE_KMALLOC)
+		broken = check_exact(head, *n, &end);
+	census->by_type[head->type] += end - *n;
+	census->total += end - *n;
+	*n = end;
+	return broken;
+}
+
 static const char *count_frames(struct frame_census *census)
 {
 	paddr_t cursor = paddr(0);
@@ -36,13 +73,9 @@ static const char *count_frames(struct frame_census *census)
 	while (memblock_next_free(&mm_state.memblock, &cursor, &range)) {
 		uint64_t n = paddr_to_pfn(range.start).raw, end = paddr_to_pfn(range.end).raw;
 		while (n < end) {
-			const struct page *head = pfn_to_page(pfn(n));
-			CHECK(page_find_block(pfn(n)) == head, "M1: pfn 0x%lx is managed but begins no block",
-			      n);
-			CHECK(head->type < PAGE_TYPES, "M1: pfn 0x%lx has unknown type %u", n, head->type);
-			census->by_type[head->type] += 1UL << head->order;
-			census->total += 1UL << head->order;
-			n += 1UL << head->order;
+			const char *broken = count_held_or_free(census, &n);
+			if (broken)
+				return broken;
 		}
 		CHECK(n == end, "M1: the block before pfn 0x%lx reaches past managed memory", n);
 	}
@@ -73,15 +106,16 @@ static const char *check_owners(const struct frame_census *census)
 	size_t tables = kernel_pagetable.nr_tables - mm_state.boot_tables;
 	struct vmalloc_stats areas = vmalloc_stats();
 
-	CHECK(census->by_type[PAGE_TABLE] >= tables,
+	CHECK(census->by_type[PAGE_TABLE] == tables,
 	      "M2: %zu frames are page tables, but the kernel's walk needs %zu", census->by_type[PAGE_TABLE],
 	      tables);
 	CHECK(census->by_type[PAGE_VMALLOC] == areas.nr_pages,
 	      "M2: %zu frames are held by vmalloc, its areas count %zu", census->by_type[PAGE_VMALLOC],
 	      areas.nr_pages);
-	CHECK(census->by_type[PAGE_NONE] == 0 && census->by_type[PAGE_RESERVED] == 0,
-	      "M1: managed memory holds %zu frames of no block and %zu reserved ones",
-	      census->by_type[PAGE_NONE], census->by_type[PAGE_RESERVED]);
+	size_t large = kmalloc_large_bytes() >> PAGE_SHIFT;
+	CHECK(census->by_type[PAGE_KMALLOC] == large,
+	      "M2: %zu frames are held by large kmallocs, counted as %zu", census->by_type[PAGE_KMALLOC],
+	      large);
 	return NULL;
 }
 

@@ -19,22 +19,20 @@
  */
 #include <mm/page.h>
 
-#include <lib/bits.h>
 #include <lib/panic.h>
 #include <lib/string.h>
 
 _Static_assert(SECTIONS_MAX % BITS_PER_WORD == 0, "the map of backed sections is whole words");
 
 /* The live array: written once by page_array_init(), read-only afterwards. */
-static uint64_t array_end;
-static uint64_t array_backed[SECTIONS_MAX / BITS_PER_WORD];
+struct page_array page_array;
 
 const char *page_type_name(unsigned type)
 {
 	static const char *const names[PAGE_TYPES] = {
-	        [PAGE_NONE] = "none",        [PAGE_RESERVED] = "reserved", [PAGE_FREE] = "free",
-	        [PAGE_HELD] = "held",        [PAGE_SLAB] = "slab",         [PAGE_KMALLOC] = "kmalloc",
-	        [PAGE_TABLE] = "page table", [PAGE_VMALLOC] = "vmalloc",
+	        [PAGE_NONE] = "none",       [PAGE_FREE] = "free",        [PAGE_HELD] = "held",
+	        [PAGE_EXACT] = "exact",     [PAGE_TAIL] = "exact tail",  [PAGE_SLAB] = "slab",
+	        [PAGE_KMALLOC] = "kmalloc", [PAGE_TABLE] = "page table", [PAGE_VMALLOC] = "vmalloc",
 	};
 	return type < PAGE_TYPES ? names[type] : "corrupt";
 }
@@ -85,7 +83,7 @@ struct page *page_find_block_in(struct page *frames, uint64_t n)
 		uint64_t head = align_down(n, 1UL << order);
 		if (!page_entry_written(frames, head))
 			return NULL;
-		if (frames[head].type >= PAGE_FREE && frames[head].order == order)
+		if (frames[head].type != PAGE_NONE && frames[head].order == order)
 			return &frames[head];
 	}
 	return NULL;
@@ -94,26 +92,11 @@ struct page *page_find_block_in(struct page *frames, uint64_t n)
 void page_array_init(pfn_t end, const uint64_t *backed_sections)
 {
 	ASSERT(end.raw <= (uint64_t)SECTIONS_MAX * SECTION_FRAMES);
-	array_end = end.raw;
+	page_array.end = end.raw;
 	uint64_t sections = align_up(end.raw, SECTION_FRAMES) >> SECTION_ORDER;
 	for (uint64_t word = 0; word * BITS_PER_WORD < sections; word++)
-		array_backed[word] = backed_sections[word];
-	page_sections_init(pfn_to_page(pfn(0)), array_end, array_backed);
-}
-
-pfn_t page_array_end(void)
-{
-	return pfn(array_end);
-}
-
-const uint64_t *page_array_backed(void)
-{
-	return array_backed;
-}
-
-bool page_is_backed(pfn_t frame)
-{
-	return frame.raw < array_end && bit_test(array_backed, frame.raw >> SECTION_ORDER);
+		page_array.backed[word] = backed_sections[word];
+	page_sections_init(pfn_to_page(pfn(0)), page_array.end, page_array.backed);
 }
 
 struct page *page_find_block(pfn_t frame)

@@ -13,10 +13,13 @@
  * Z2  The zones' spans are disjoint, ascending, and cut at ZONE_DMA_END and ZONE_DMA32_END: a frame's number
  *     tells its zone.
  * Z3  A zone's reserve is at most 1/256 of what it manages.
+ * Z4  An exact allocation is what buddy_trim() leaves of a block: one per bit of the number of pages, largest
+ *     first. The first is PAGE_EXACT (PAGE_KMALLOC while kmalloc() has it) and knows the number, the others are
+ *     PAGE_TAIL and know the first. So no part can be freed by itself, nor the whole as something else.
  *
- * Locking: one zone lock at a time, for a bounded number of blocks (the batches below). Nothing is cleared,
- * reclaimed, warned about or reported while it is held. Alloc and free cost what the buddy costs, plus one
- * lock round.
+ * Locking: one zone lock at a time, for a bounded number of blocks (the batches below); only
+ * alloc_pages_range() walks free lists under it. Nothing is cleared, reclaimed, warned about or reported while
+ * it is held. Alloc and free cost what the buddy costs, plus one lock round.
  *
  * Mistakes. All name the call; those of the free functions continue "pfn 0x… order …: " and then, exactly:
  *
@@ -28,7 +31,9 @@
  *	already free, in the free block of order … at pfn 0x…, last held by …
  *	inside the block of order … at pfn 0x…, … by …                     (a tail; "held", "slab", … by whom)
  *	held with order … by …
- *	belongs to …, order …, by …                                       (another layer's)
+ *	belongs to …, order …, by …                                       (another layer's; "exact")
+ *	is no exact allocation, held by …                                 (free_pages_exact)
+ *	… pages, but the exact allocation by … has …                      (free_pages_exact)
  */
 #include <mm/page_alloc.h>
 
@@ -78,7 +83,7 @@ void page_alloc_init(pfn_t end)
 	for (unsigned z = 0; z < NR_ZONES; z++) {
 		uint64_t stop = max_u64(start, min_u64(end.raw, zone_end[z]));
 		buddy_init(&zones[z].buddy, pfn_to_page(pfn(0)), pfn(start), pfn(stop), page_array_end(),
-		           page_array_backed());
+		           page_array.backed);
 		zones[z].reserve = 0;
 		start = stop;
 	}
@@ -150,6 +155,8 @@ static inline void check_flags(const struct request *want)
 		      (void *)want->caller);
 	if (unlikely((want->gfp & __GFP_RECLAIM) && in_interrupt()))
 		panic("%s: GFP_KERNEL in interrupt context, from %pS", want->call, (void *)want->caller);
+	/* Found out always, not only on the day that a shrinker needs the same lock. */
+	DEBUG_ASSERT(!(want->gfp & __GFP_RECLAIM) || this_cpu()->held_locks == 0);
 }
 
 static inline int highest_zone(gfp_t gfp)
@@ -284,6 +291,19 @@ struct page *alloc_pages_range(gfp_t gfp, unsigned order, struct prange range)
 	return allocate(&want);
 }
 
+/* Z4, for what has just been cut to measure. It is ours alone: no lock. */
+static void bind_exact(struct page *head, size_t count)
+{
+	struct page *end = head + count;
+
+	for (struct page *page = head; page < end; page += 1UL << page->order) {
+		page->type = PAGE_TAIL;
+		page->private = page_to_pfn(head).raw;
+	}
+	head->type = PAGE_EXACT;
+	head->private = count;
+}
+
 void *alloc_pages_exact(size_t size, gfp_t gfp)
 {
 	/* Bounded first, so that rounding up cannot wrap; the order of SIZE_MAX pages is refused below. */
@@ -299,7 +319,10 @@ void *alloc_pages_exact(size_t size, gfp_t gfp)
 	}
 	want.order = log2_ceil(count);
 	struct page *page = allocate(&want);
-	return page ? page_address(page) : NULL;
+	if (!page)
+		return NULL;
+	bind_exact(page, count);
+	return page_address(page);
 }
 
 /* What `zone` can give of `count` single frames without touching `reserve`. */
@@ -357,6 +380,7 @@ struct mistake {
 	enum buddy_misuse misuse;
 	pfn_t frame;
 	unsigned order;
+	size_t count;           /* free_pages_exact(): the pages it was told; else 0 */
 	uintptr_t last_caller;  /* who held this very frame before; 0: nobody */
 	pfn_t block;            /* the head of the block around it, */
 	struct page block_page; /* and its entry; all zero if there is none */
@@ -383,6 +407,9 @@ static NORETURN void report_mistake(const char *call, const struct mistake *m)
 	void *holder = (void *)page_caller(block);
 	unsigned long frame = m->frame.raw, head = m->block.raw;
 
+	if (m->count && block->type == PAGE_EXACT && frame == head)
+		panic("%s: pfn 0x%lx order %u: %zu pages, but the exact allocation by %pS has %zu", call,
+		      frame, m->order, m->count, holder, block->private);
 	switch (m->misuse) {
 	case BUDDY_MISALIGNED:
 		panic("%s: pfn 0x%lx order %u: %s", call, frame, m->order,
@@ -404,7 +431,9 @@ static NORETURN void report_mistake(const char *call, const struct mistake *m)
 	case BUDDY_WRONG_TYPE:
 		panic("%s: pfn 0x%lx order %u: belongs to %s, order %u, by %pS", call, frame, m->order, type,
 		      block->order, holder);
-	case BUDDY_OK:
+	case BUDDY_OK: /* a block like any other, which only free_pages_exact() refuses */
+		panic("%s: pfn 0x%lx order %u: is no exact allocation, held by %pS", call, frame, m->order,
+		      holder);
 	case BUDDY_OUTSIDE:
 		break;
 	}
@@ -453,10 +482,28 @@ void free_pages(unsigned long address, unsigned order)
 		release("free_pages", checked_address("free_pages", address), order);
 }
 
-/*
- * The pieces are those that buddy_trim() left: one per bit of the number of pages, largest first. All are
- * judged before the first is freed, so that a mistake leaves everything as it was.
- */
+static bool is_exact(pfn_t frame, size_t count)
+{
+	if (!page_is_backed(frame) || !page_entry_written(pfn_to_page(pfn(0)), frame.raw))
+		return false;
+	const struct page *page = pfn_to_page(frame);
+	return page->type == PAGE_EXACT && page->private == count;
+}
+
+/* Z4 backwards. False if some block was not what Z4 says. */
+static bool free_exact_locked(struct buddy *buddy, pfn_t start, size_t count)
+{
+	bool sound = true;
+
+	for (uint64_t n = start.raw, end = n + count; n < end;) {
+		unsigned order = log2_floor(end - n);
+		pfn_to_page(pfn(n))->type = PAGE_HELD;
+		sound &= buddy_free(buddy, pfn(n), order) == BUDDY_OK;
+		n += 1UL << order;
+	}
+	return sound;
+}
+
 void free_pages_exact(void *address, size_t size)
 {
 	pfn_t start = checked_address("free_pages_exact", (unsigned long)address);
@@ -465,20 +512,25 @@ void free_pages_exact(void *address, size_t size)
 		      size);
 
 	struct zone *zone = zone_of(start);
-	struct mistake mistake = {.misuse = BUDDY_OK};
-	uint64_t end = start.raw + pages_for(size), n;
+	size_t count = pages_for(size);
 	irqflags_t flags = spin_lock_irqsave(&zone->lock);
-	for (n = start.raw; n < end && !mistake.misuse; n += 1UL << log2_floor(end - n)) {
-		unsigned order = log2_floor(end - n);
-		enum buddy_misuse misuse = buddy_judge_free(&zone->buddy, pfn(n), order);
-		if (unlikely(misuse))
-			mistake = describe_mistake(misuse, pfn(n), order);
-	}
-	for (n = start.raw; n < end && !mistake.misuse; n += 1UL << log2_floor(end - n))
-		mistake.misuse = buddy_free(&zone->buddy, pfn(n), log2_floor(end - n));
-	spin_unlock_irqrestore(&zone->lock, flags);
-	if (mistake.misuse)
+	if (unlikely(!is_exact(start, count))) {
+		unsigned order = log2_floor(count);
+		struct mistake mistake =
+		        describe_mistake(buddy_judge_free(&zone->buddy, start, order), start, order);
+		spin_unlock_irqrestore(&zone->lock, flags);
+		mistake.count = count;
 		report_mistake("free_pages_exact", &mistake);
+	}
+	bool sound = free_exact_locked(&zone->buddy, start, count);
+	spin_unlock_irqrestore(&zone->lock, flags);
+	ASSERT(sound); /* Z4 */
+}
+
+/* False as well for what is no entry: the next round reports it, with no lock held. */
+static inline bool lies_in(const struct zone *zone, const struct page *page)
+{
+	return is_aligned((uintptr_t)page, sizeof(*page)) && zone_of(page_to_pfn(page)) == zone;
 }
 
 /* Single frames, a lock round per run in one zone. What comes before a mistake is freed. */
@@ -490,7 +542,7 @@ static void release_bulk(const char *call, size_t count, struct page *const *pag
 		struct mistake mistake = {.misuse = BUDDY_OK};
 
 		irqflags_t flags = spin_lock_irqsave(&zone->lock);
-		for (; i < stop && zone_of(page_to_pfn(pages[i])) == zone; i++) {
+		for (; i < stop && lies_in(zone, pages[i]); i++) {
 			pfn_t frame = page_to_pfn(pages[i]);
 			enum buddy_misuse misuse = buddy_free(&zone->buddy, frame, 0);
 			if (unlikely(misuse)) {

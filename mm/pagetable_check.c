@@ -9,7 +9,6 @@
  * T4  Below the root no table is empty, and the entry that points to it counts its present entries.
  * T5  nr_tables is the number of tables that the root reaches, itself included.
  * T6  Leaves stand at levels 1 to 3, and map memory aligned to their size.
- * T7  What is to be read-only has no writable alias (pagetable_check_aliases).
  *
  * Seeing a table twice needs memory of what was seen, and a verifier allocates nothing. The memory is the tables' own: a
  * bit that processors ignore, in each table's first entry, is set on the way and taken back on a second way that follows
@@ -41,7 +40,6 @@ static bool table_is_reachable(paddr_t table)
 /* ---- Visiting mappings ---- */
 
 struct walk {
-	uint64_t first, last; /* inclusive, one half */
 	bool (*visit)(const struct mapping *mapping, void *context);
 	void *context;
 	struct mapping run; /* not yet reported; empty if its range is */
@@ -72,11 +70,9 @@ static void walk_leaf(struct walk *walk, vaddr_t va, pte_t e, unsigned level)
 static void walk_table(struct walk *walk, paddr_t table, unsigned level, uint64_t base)
 {
 	const pte_t *entries = paddr_to_directmap(table);
-	uint64_t size = pt_level_size(level);
 	for (unsigned i = 0; i < PT_ENTRIES && !walk->stopped; i++) {
 		vaddr_t va = entry_address(base, i, level);
-		bool outside = va.raw > walk->last || va.raw + (size - 1) < walk->first;
-		if (outside || !pte_present(entries[i]))
+		if (!pte_present(entries[i]))
 			continue;
 		if (pte_is_leaf(entries[i], level))
 			walk_leaf(walk, va, entries[i], level);
@@ -88,45 +84,9 @@ static void walk_table(struct walk *walk, paddr_t table, unsigned level, uint64_
 void address_space_walk(paddr_t root, bool (*visit)(const struct mapping *mapping, void *context),
                         void *context)
 {
-	struct walk walk = {.last = UINT64_MAX, .visit = visit, .context = context};
+	struct walk walk = {.visit = visit, .context = context};
 	walk_table(&walk, root, PT_LEVELS, 0);
 	walk_report(&walk);
-}
-
-static bool note_that_something_is_mapped(const struct mapping *mapping, void *context)
-{
-	(void)mapping;
-	*(bool *)context = true;
-	return false;
-}
-
-bool address_space_maps(paddr_t root, struct vrange range)
-{
-	bool found = false;
-	struct walk walk = {.first = range.start.raw,
-	                    .last = range.end.raw - 1,
-	                    .visit = note_that_something_is_mapped,
-	                    .context = &found};
-	if (range.start.raw == range.end.raw)
-		return false;
-	walk_table(&walk, root, PT_LEVELS, 0);
-	walk_report(&walk);
-	return found;
-}
-
-static size_t count_tables(paddr_t table, unsigned level)
-{
-	const pte_t *entries = paddr_to_directmap(table);
-	size_t count = 1;
-	for (unsigned i = 0; level > 1 && i < PT_ENTRIES; i++)
-		if (pte_present(entries[i]) && !pte_is_leaf(entries[i], level))
-			count += count_tables(pte_table_paddr(entries[i]), level - 1);
-	return count;
-}
-
-size_t address_space_tables(paddr_t root)
-{
-	return count_tables(root, PT_LEVELS);
 }
 
 /* ---- Structure ---- */
@@ -218,35 +178,6 @@ const char *pagetable_check(const struct pagetable *pt)
 		return broken;
 	CHECK(nr_tables == pt->nr_tables, "T5: the root reaches %zu tables, nr_tables is %zu", nr_tables,
 	      pt->nr_tables);
-	return NULL;
-}
-
-/* ---- Aliases ---- */
-
-struct alias_search {
-	struct prange readonly;
-	bool found;
-	vaddr_t alias;
-};
-
-static bool visit_for_alias(const struct mapping *mapping, void *context)
-{
-	struct alias_search *search = context;
-	uint64_t start = max_u64(mapping->pa.raw, search->readonly.start.raw);
-	uint64_t end = min_u64(mapping->pa.raw + vrange_size(mapping->va), search->readonly.end.raw);
-	if (!(mapping->prot.raw & PTE_WRITE) || start >= end)
-		return true;
-	search->found = true;
-	search->alias = vaddr_add(mapping->va.start, start - mapping->pa.raw);
-	return false;
-}
-
-const char *pagetable_check_aliases(paddr_t root, struct prange readonly)
-{
-	struct alias_search search = {.readonly = readonly};
-	address_space_walk(root, visit_for_alias, &search);
-	CHECK(!search.found, "T7: 0x%lx is a writable alias of read-only memory at [0x%lx, 0x%lx)",
-	      search.alias.raw, readonly.start.raw, readonly.end.raw);
 	return NULL;
 }
 

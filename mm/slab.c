@@ -51,6 +51,9 @@ struct spinlock caches_lock = SPINLOCK_INIT("cache list", RANK_CACHE_LIST);
 struct list_head caches = LIST_HEAD_INIT(caches);
 static uint64_t next_cache_id; /* (caches_lock) */
 
+/* Objects per lock round of the bulk calls: interrupts wait for some 5,000 instructions at most. */
+enum { BULK_BATCH = 128 };
+
 _Static_assert(SLAB_OBJECT_MAX << SLAB_WASTE_SHIFT <= PAGE_SIZE << SLAB_ORDER_MAX, "S1 can always be had");
 _Static_assert((int)SLAB_ORDER_MAX < (int)GROUP_ORDER,
                "all entries of a slab's block are written: page.h, P3");
@@ -302,6 +305,8 @@ static ALWAYS_INLINE bool request_admitted(const struct kmem_cache *cache, gfp_t
 
 	if (unlikely(!may_wait || !meaningful || !may_zero))
 		slab_report_request(cache, gfp, caller);
+	DEBUG_ASSERT(!(gfp & __GFP_RECLAIM) ||
+	             this_cpu()->held_locks == 0); /* as check_flags() of page_alloc.c */
 	return !fault_injected(gfp);
 }
 
@@ -416,19 +421,26 @@ struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer
 
 /* ---- Many at once -------------------------------------------------------------------------------------- */
 
+/* As many of `count` as there are free slots for, a lock round per batch. */
 static size_t take_many(struct kmem_cache *cache, size_t count, void **objects)
 {
-	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-	size_t taken = 0;
+	size_t taken = 0, stop;
 
-	while (taken < count && (objects[taken] = take_locked(cache)))
-		taken++;
-	spin_unlock_irqrestore(&cache->lock, flags);
+	do {
+		stop = min_u64(taken + BULK_BATCH, count);
+		irqflags_t flags = spin_lock_irqsave(&cache->lock);
+		while (taken < stop && (objects[taken] = take_locked(cache)))
+			taken++;
+		spin_unlock_irqrestore(&cache->lock, flags);
+	} while (taken == stop && taken < count);
 	return taken;
 }
 
-/* pre: every object is one of the cache's. Stops at the first that is free already and returns its index. */
-static size_t put_many(struct kmem_cache *cache, size_t count, void **objects, uintptr_t caller)
+/*
+ * pre: at most a batch of the cache's objects, decoded while no slab of theirs could go. Stops at the first that is
+ * free already and returns its index.
+ */
+static size_t put_batch(struct kmem_cache *cache, size_t count, void **objects, uintptr_t caller)
 {
 	struct list_head surplus = LIST_HEAD_INIT(surplus);
 	irqflags_t flags = spin_lock_irqsave(&cache->lock);
@@ -449,6 +461,24 @@ static size_t put_many(struct kmem_cache *cache, size_t count, void **objects, u
 	return i;
 }
 
+/* Decoded a batch at a time: what one batch frees may be the slab that a later, wrong pointer leads to. */
+static void put_many(struct kmem_cache *cache, size_t count, void **objects, const char *call,
+                     uintptr_t caller)
+{
+	for (size_t done = 0, freed; done < count; done += freed) {
+		void **batch = objects + done;
+		size_t size = min_u64(count - done, BULK_BATCH);
+		for (size_t i = 0; i < size; i++)
+			decode_slot(decode_slab(cache, batch[i], call), batch[i], call);
+		freed = put_batch(cache, size, batch, caller);
+		if (likely(freed == size))
+			continue;
+		/* The slab of a free object may have gone just now: ask again what the pointer is. */
+		struct slab *slab = decode_slab(cache, batch[freed], call);
+		slab_report_free(call, slab, decode_slot(slab, batch[freed], call));
+	}
+}
+
 size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, void **objects)
 {
 	if (unlikely(!request_admitted(cache, gfp, CALLER_ADDRESS)))
@@ -456,7 +486,7 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, 
 	for (size_t taken = 0; (taken += take_many(cache, count - taken, objects + taken)) < count; taken++) {
 		objects[taken] = grow_and_take(cache, gfp);
 		if (!objects[taken]) {
-			put_many(cache, taken, objects, CALLER_ADDRESS);
+			put_many(cache, taken, objects, "kmem_cache_alloc_bulk", CALLER_ADDRESS);
 			return 0;
 		}
 	}
@@ -467,16 +497,7 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, 
 
 void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects)
 {
-	for (size_t i = 0; i < count; i++)
-		decode_slot(decode_slab(cache, objects[i], "kmem_cache_free_bulk"), objects[i],
-		            "kmem_cache_free_bulk");
-	size_t freed = put_many(cache, count, objects, CALLER_ADDRESS);
-	if (likely(freed == count))
-		return;
-	/* The slab of a free object may have gone just now: ask again what the pointer is. */
-	struct slab *slab = decode_slab(cache, objects[freed], "kmem_cache_free_bulk");
-	slab_report_free("kmem_cache_free_bulk", slab,
-	                 decode_slot(slab, objects[freed], "kmem_cache_free_bulk"));
+	put_many(cache, count, objects, "kmem_cache_free_bulk", CALLER_ADDRESS);
 }
 
 /* ---- Caches -------------------------------------------------------------------------------------------- */

@@ -29,34 +29,18 @@ static struct place locate(const struct slab *slab, const void *pointer)
 	return place;
 }
 
-/* The large kmalloc that holds `frame`. It may consist of several blocks, of which the first is marked. */
-static struct page *find_large(pfn_t frame)
+/* What a frame holds that is no slab; `block` is what it lies in, or NULL. */
+static const char *name_frame(pfn_t frame, const struct page *block)
 {
-	struct page *block = page_find_block(frame);
-
-	for (unsigned blocks = 0; block && blocks < PAGE_ORDERS; blocks++) {
-		pfn_t first = page_to_pfn(block);
-		if (block->type == PAGE_KMALLOC)
-			return frame.raw - first.raw < pages_for(block->private) ? block : NULL;
-		if (block->type != PAGE_HELD || !first.raw)
-			return NULL;
-		block = page_find_block(pfn(first.raw - 1));
-	}
-	return NULL;
-}
-
-/* What a frame holds that is neither a slab nor a large kmalloc; `block` is what it lies in, or NULL. */
-static const char *name_frame(const struct page *entry, const struct page *block)
-{
-	if (entry && entry->type == PAGE_RESERVED)
-		return "reserved memory";
 	if (!block)
-		return "memory that was never allocated";
+		return page_is_backed(frame) ? "reserved memory" : "no RAM";
 	switch (block->type) {
 	case PAGE_FREE:
 		return "a free page";
 	case PAGE_HELD:
 		return "a page of alloc_pages()";
+	case PAGE_EXACT:
+		return "a page of alloc_pages_exact()";
 	case PAGE_TABLE:
 		return "a page table";
 	case PAGE_VMALLOC:
@@ -82,13 +66,14 @@ static const char *name_address(const void *pointer)
 
 static NORETURN void report_large(const char *call, const void *pointer, const struct page *large)
 {
-	size_t past = (uintptr_t)pointer - (uintptr_t)page_address(large);
+	size_t past = (uintptr_t)pointer - (uintptr_t)page_address(large),
+	       size = large->private << PAGE_SHIFT;
 
 	if (!past)
 		panic("%s: %p is a large kmalloc of %zu bytes, use kfree(); allocated by %pS", call, pointer,
-		      large->private, (void *)page_caller(large));
+		      size, (void *)page_caller(large));
 	panic("%s: %p is %zu bytes inside the large kmalloc of %zu bytes at %p, allocated by %pS", call,
-	      pointer, past, large->private, page_address(large), (void *)page_caller(large));
+	      pointer, past, size, page_address(large), (void *)page_caller(large));
 }
 
 void slab_report_foreign(const char *call, const void *pointer)
@@ -101,10 +86,12 @@ void slab_report_foreign(const char *call, const void *pointer)
 		panic("%s: %p is not an allocated object (%s)", call, pointer, name_address(pointer));
 
 	pfn_t frame = paddr_to_pfn(directmap_to_paddr(pointer));
-	const struct page *large = find_large(frame), *block = page_find_block(frame);
-	if (large)
-		report_large(call, pointer, large);
-	const char *what = name_frame(slab_page_of(pointer), block);
+	const struct page *block = page_find_block(frame);
+	if (block && block->type == PAGE_TAIL)
+		block = pfn_to_page(pfn(block->private));
+	if (block && block->type == PAGE_KMALLOC)
+		report_large(call, pointer, block);
+	const char *what = name_frame(frame, block);
 	if (block && block->type >= PAGE_HELD)
 		panic("%s: %p is not an allocated object (%s), allocated by %pS", call, pointer, what,
 		      (void *)page_caller(block));

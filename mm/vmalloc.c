@@ -51,6 +51,9 @@ struct vmalloc_state vmalloc_state = {.lock = SPINLOCK_INIT("vmalloc", RANK_VMAL
 /* Frames fetched and mapped at a time: 512 bytes of stack, and a lock round for each 64 pages. */
 enum { FILL_BATCH = 64 };
 
+/* Unmapped with interrupts masked, and flushed, at a time: 4,096 pages. */
+#define UNMAP_PART (16UL << 20)
+
 /* What an allocation of metadata inherits of the caller's flags: neither the zone nor the contents, never a warning. */
 #define META_GFP(gfp) (((gfp) & (__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN)
 
@@ -275,17 +278,30 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 	return lacking;
 }
 
-/* Takes away whatever is mapped, frees the frames if they are the area's, then the range. Cannot fail. */
-static void area_dissolve(struct vmap_area *area)
+/* Unmaps a part of an area, and frees its frames if they are the area's. */
+static void part_dissolve(const struct vmap_area *area, struct vrange part)
 {
 	struct page_list frames = PAGE_LIST_INIT;
-	struct vrange data = vrange(area->va_start, area_data_end(area));
 
-	/* No leaf reaches out of an area, so there is none to split. */
-	bool unmapped = pagetable_unmap(&kernel_pagetable, data, area_owns_frames(area) ? &frames : NULL);
+	/* No leaf reaches out of a part, so there is none to split. */
+	bool unmapped = pagetable_unmap(&kernel_pagetable, part, area_owns_frames(area) ? &frames : NULL);
 	ASSERT(unmapped);
 	frames_disown_list(&frames);
 	free_page_list(&frames);
+}
+
+/*
+ * Everything in the area goes, then its range. Cannot fail. Entry by entry only where frames are collected; there in
+ * parts, between which interrupts are served: the leaves are small, and a part is worth its flush many times over.
+ */
+static void area_dissolve(struct vmap_area *area)
+{
+	uintptr_t end = area_data_end(area), stop;
+
+	for (uintptr_t at = area->va_start; at < end; at = stop) {
+		stop = area_owns_frames(area) ? min_u64(align_down(at, UNMAP_PART) + UNMAP_PART, end) : end;
+		part_dissolve(area, vrange(at, stop));
+	}
 	area_release(area);
 }
 
@@ -389,6 +405,8 @@ static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t a
 		panic("%s: in interrupt context, from %pS", call, caller);
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
 	struct vmap_area *area = va_space_find(&vmalloc_state.space, address);
+	if (area && area->flags & VM_UNINITIALIZED)
+		area = NULL; /* nobody was given it yet */
 	bool right =
 	        area && area->va_start == address && area_class(area) == class && !(area->flags & VM_DYING);
 	if (likely(right))

@@ -364,6 +364,59 @@ static void the_verifier_notices_a_frame_that_claims_to_be_behind_an_area(void)
 	assert_matches(broken, "M2: * frames are held by vmalloc, its areas count *");
 }
 
+static void the_verifier_notices_a_torn_exact_allocation(void)
+{
+	void *memory = alloc_pages_exact(5 * PAGE_SIZE, GFP_KERNEL);
+	assert_non_null(memory);
+	struct page *head = virt_to_page(memory), *tail = head + 4;
+	char copies[4][128];
+
+	head->private = 4;
+	format_buffer(copies[0], sizeof(copies[0]), "%s", mm_verify());
+	head->private = 6;
+	format_buffer(copies[1], sizeof(copies[1]), "%s", mm_verify());
+	head->private = 0;
+	format_buffer(copies[2], sizeof(copies[2]), "%s", mm_verify());
+	head->private = 5;
+	tail->private --;
+	format_buffer(copies[3], sizeof(copies[3]), "%s", mm_verify());
+	tail->private ++;
+	assert_sound(mm_verify());
+	free_pages_exact(memory, 5 * PAGE_SIZE);
+	assert_matches(copies[0], "M6: pfn 0x* is the tail of no exact allocation");
+	assert_matches(copies[1], "M6: the exact allocation at pfn 0x* of 6 pages is torn at pfn 0x*");
+	assert_matches(copies[2], "M6: the exact allocation at pfn 0x* has 0 pages");
+	assert_matches(copies[3], "M6: the exact allocation at pfn 0x* of 5 pages is torn at pfn 0x*");
+}
+
+static void the_verifier_notices_a_large_kmalloc_that_is_not_counted(void)
+{
+	void *memory = kmalloc(5 * PAGE_SIZE, GFP_KERNEL);
+	assert_non_null(memory);
+	char copy[128], pattern[128];
+
+	virt_to_page(memory)->type = PAGE_EXACT;
+	format_buffer(copy, sizeof(copy), "%s", mm_verify());
+	virt_to_page(memory)->type = PAGE_KMALLOC;
+	size_t pages = kmalloc_large_bytes() >> PAGE_SHIFT;
+	kfree(memory);
+	format_buffer(pattern, sizeof(pattern), "M2: %zu frames are held by large kmallocs, counted as %zu",
+	              pages - 5, pages);
+	assert_string_equal(copy, pattern);
+}
+
+static void the_verifier_notices_a_page_table_that_is_not_in_the_tree(void)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+	assert_non_null(page);
+
+	page->type = PAGE_TABLE;
+	const char *broken = mm_verify();
+	page->type = PAGE_HELD;
+	__free_page(page);
+	assert_matches(broken, "M2: * frames are page tables, but the kernel's walk needs *");
+}
+
 static void the_verifier_notices_a_direct_map_entry_without_ram(void)
 {
 	struct vrange va = vrange_sized(vaddr(DIRECTMAP_BASE + NO_RAM_START), PAGE_SIZE);
@@ -436,10 +489,10 @@ static void an_address_is_described_by_what_lies_there(void)
 
 	struct page *page = alloc_pages(GFP_KERNEL, 2);
 	assert_matches(describe((uintptr_t)page_address(page) + 5000),
-	               "direct map, frame 0x* in a held block of order 2*");
+	               "direct map, frame 0x* in the held block of order 2*");
 	__free_pages(page, 2);
 	assert_matches(describe((uintptr_t)page_address(page)),
-	               "direct map, frame 0x* in a free block of order *");
+	               "direct map, frame 0x* in the free block of order *");
 
 	char *area = vmalloc(3 * PAGE_SIZE);
 	assert_matches(describe((uintptr_t)area + 3 * PAGE_SIZE), "*1 byte* past the end*12288 bytes*");
@@ -489,6 +542,9 @@ static const struct test_case cases[] = {
         TEST_CASE(a_fingerprint_differs_after_a_leak_of_each_kind),
         TEST_CASE(the_verifier_notices_ram_that_nobody_accounts_for),
         TEST_CASE(the_verifier_notices_a_frame_that_claims_to_be_behind_an_area),
+        TEST_CASE(the_verifier_notices_a_torn_exact_allocation),
+        TEST_CASE(the_verifier_notices_a_large_kmalloc_that_is_not_counted),
+        TEST_CASE(the_verifier_notices_a_page_table_that_is_not_in_the_tree),
         TEST_CASE(the_verifier_notices_a_direct_map_entry_without_ram),
         TEST_CASE(the_verifier_notices_a_writable_alias_of_read_only_image),
         TEST_CASE(the_verifier_notices_an_area_over_a_free_frame),

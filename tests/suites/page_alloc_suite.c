@@ -7,6 +7,7 @@
 #include <arch/irq.h>
 #include <lib/bits.h>
 #include <mm/fault_inject.h>
+#include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
 
 extern const struct test_suite page_alloc_suite;
@@ -343,6 +344,21 @@ static void nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics(v
 	hoard_free();
 }
 
+static void memory_that_may_be_waited_for_is_not_asked_for_under_a_lock(void)
+{
+	static struct spinlock lock = SPINLOCK_INIT("test", 1);
+
+	if (!IS_DEBUG)
+		test_skip("locks are watched in the debug build only");
+	irqflags_t flags = spin_lock_irqsave(&lock);
+	expect_panic("*page_alloc.c:*: assertion failed: *held_locks*", drop(alloc_page(GFP_KERNEL)));
+	expect_panic("*slab.c:*: assertion failed: *held_locks*", kfree(kmalloc(8, GFP_KERNEL)));
+	struct page *page = alloc_page(GFP_ATOMIC);
+	spin_unlock_irqrestore(&lock, flags);
+	assert_non_null(page);
+	__free_page(page);
+}
+
 static void five_pages_hold_five(void)
 {
 	for (size_t count = 1; count <= 33; count++) {
@@ -364,18 +380,45 @@ static void an_exact_free_with_another_size_changes_nothing(void)
 	assert_non_null(five);
 	size_t before = nr_free_pages();
 
-	expect_panic("free_pages_exact: pfn 0x* order 1: held with order 2 by *",
-	             free_pages_exact(five, 3 * PAGE_SIZE));
-	expect_panic("free_pages_exact: pfn 0x* order 3: held with order 2 by *",
-	             free_pages_exact(five, 8 * PAGE_SIZE));
-	expect_panic("free_pages_exact: pfn 0x* order 1: *", free_pages_exact(five, 6 * PAGE_SIZE));
+	/* 4 pages would be the first of its blocks, and leave the fifth behind. */
+	static const size_t others[] = {1, 3, 4, 6, 8, 16};
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		char pattern[128];
+		format_buffer(
+		        pattern, sizeof(pattern),
+		        "free_pages_exact: pfn 0x* order *: %zu pages, but the exact allocation by * has 5",
+		        others[i]);
+		expect_panic(pattern, free_pages_exact(five, others[i] * PAGE_SIZE));
+	}
 	expect_panic("free_pages_exact: 0x*: size 0 is none that was ever given", free_pages_exact(five, 0));
 	expect_panic("free_pages_exact: 0x*: size 18446744073709551615 is none that was ever given",
 	             free_pages_exact(five, SIZE_MAX));
 	assert_int_equal(nr_free_pages(), before);
-	free_pages_exact(five, 5 * PAGE_SIZE);
+	free_pages_exact(five, 4 * PAGE_SIZE + 1);
 	expect_panic("free_pages_exact: pfn 0x* order 2: already free, *",
 	             free_pages_exact(five, 5 * PAGE_SIZE));
+}
+
+static void part_of_an_exact_allocation_is_not_freed_by_itself(void)
+{
+	void *five = alloc_pages_exact(5 * PAGE_SIZE, GFP_KERNEL);
+	assert_non_null(five);
+	struct page *head = virt_to_page(five);
+	size_t before = nr_free_pages();
+
+	expect_panic("__free_pages: pfn 0x* order 2: belongs to exact, order 2, by *", __free_pages(head, 2));
+	expect_panic("__free_pages: pfn 0x* order 0: belongs to exact tail, order 0, by *",
+	             __free_page(head + 4));
+	expect_panic("free_pages_exact: pfn 0x* order 0: belongs to exact tail, order 0, by *",
+	             free_pages_exact(page_address(head + 4), PAGE_SIZE));
+	assert_int_equal(nr_free_pages(), before);
+	free_pages_exact(five, 5 * PAGE_SIZE);
+
+	struct page *page = alloc_pages(GFP_KERNEL, 2);
+	assert_non_null(page);
+	expect_panic("free_pages_exact: pfn 0x* order 2: is no exact allocation, held by *",
+	             free_pages_exact(page_address(page), 4 * PAGE_SIZE));
+	__free_pages(page, 2);
 }
 
 static void bulk_fills_the_array_and_comes_back(void)
@@ -416,6 +459,12 @@ static void a_bulk_free_reports_the_frame_that_is_wrong(void)
 	        "free_pages_bulk: pfn 0x* order 0: already free, in the free block of order * at pfn 0x*",
 	        free_pages_bulk(3, pages));
 	__free_page(pages[2]); /* the first was freed, the third never reached */
+
+	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 2, pages), 2);
+	struct page *second = pages[1];
+	pages[1] = (struct page *)((uintptr_t)second + 8);
+	expect_panic("free_pages_bulk: 0x* is no struct page", free_pages_bulk(2, pages));
+	__free_page(second);
 }
 
 static void a_page_list_takes_and_gives_any_number(void)
@@ -657,8 +706,10 @@ static const struct test_case cases[] = {
         TEST_CASE(no_shrinker_runs_under_a_lock),
         TEST_CASE(shrinkers_run_before_a_request_is_refused),
         TEST_CASE(nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics),
+        TEST_CASE(memory_that_may_be_waited_for_is_not_asked_for_under_a_lock),
         TEST_CASE(five_pages_hold_five),
         TEST_CASE(an_exact_free_with_another_size_changes_nothing),
+        TEST_CASE(part_of_an_exact_allocation_is_not_freed_by_itself),
         TEST_CASE(bulk_fills_the_array_and_comes_back),
         TEST_CASE(a_bulk_free_may_mix_zones),
         TEST_CASE(a_bulk_free_reports_the_frame_that_is_wrong),

@@ -562,11 +562,20 @@ static void memory_of_other_layers_is_reported_as_what_it_is(void)
 	             kmem_cache_free(cache, held));
 	void *beyond = (void *)(DIRECTMAP_BASE + pfn_to_paddr(page_array_end()).raw);
 	if (is_directmap_address(vaddr_of(beyond)))
+		expect_panic(expected("kmem_cache_free: %p is not an allocated object (no RAM)", beyond),
+		             kmem_cache_free(cache, beyond));
+	void *low = (void *)(DIRECTMAP_BASE + PAGE_SIZE); /* mm_init() reserves low memory */
+	expect_panic(expected("kmem_cache_free: %p is not an allocated object (reserved memory)", low),
+	             kmem_cache_free(cache, low));
+	char *exact = alloc_pages_exact(3 * PAGE_SIZE, GFP_KERNEL);
+	assert_non_null(exact);
+	for (volatile size_t at = 0; at < 3 * PAGE_SIZE; at += PAGE_SIZE)
 		expect_panic(
 		        expected(
-		                "kmem_cache_free: %p is not an allocated object (memory that was never allocated)",
-		                beyond),
-		        kmem_cache_free(cache, beyond));
+		                "kmem_cache_free: %p is not an allocated object (a page of alloc_pages_exact()), allocated by *",
+		                exact + at),
+		        kmem_cache_free(cache, exact + at));
+	free_pages_exact(exact, 3 * PAGE_SIZE);
 	end_caches();
 }
 
@@ -591,6 +600,26 @@ static void a_batch_with_a_mistake_in_it_is_reported(void)
 	kmem_cache_free(cache, held[2]);
 	nr_held = 0;
 	assert_sound(slab_check());
+	end_caches();
+}
+
+/* The object's slab went back to the page allocator with an earlier part of the batch. */
+static void a_long_batch_with_an_object_listed_twice_is_reported(void)
+{
+	struct kmem_cache *cache = make("test-batch-long", 2048, 0, 0, NULL);
+	enum { COUNT = 300, BATCH = 128 };
+
+	assert_int_equal(kmem_cache_alloc_bulk(cache, GFP_KERNEL, COUNT, held), COUNT);
+	void *last = held[COUNT - 1];
+	void *gone = held[COUNT - 1] =
+	        held[slab_capacity(cache)]; /* of the second slab: one empty slab is kept */
+	expect_panic(expected("kmem_cache_free_bulk: %p is not an allocated object (a free page)", gone),
+	             kmem_cache_free_bulk(cache, COUNT, held));
+	assert_sound(slab_check());
+	assert_int_equal(cache->nr_active,
+	                 COUNT % BATCH); /* whole batches are gone, the last one is untouched */
+	held[COUNT - 1] = last;
+	kmem_cache_free_bulk(cache, COUNT % BATCH, held + COUNT - COUNT % BATCH);
 	end_caches();
 }
 
@@ -1100,6 +1129,7 @@ static const struct test_case cases[] = {
         TEST_CASE(another_caches_object_is_reported_with_both_names),
         TEST_CASE(memory_of_other_layers_is_reported_as_what_it_is),
         TEST_CASE(a_batch_with_a_mistake_in_it_is_reported),
+        TEST_CASE(a_long_batch_with_an_object_listed_twice_is_reported),
         TEST_CASE(destroying_a_cache_with_live_objects_lists_them),
         TEST_CASE(destroying_what_is_no_cache_is_reported),
         TEST_CASE(a_bad_cache_request_is_reported),

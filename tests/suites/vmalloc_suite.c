@@ -691,6 +691,19 @@ static void the_second_vfree_is_reported_late_or_early(void)
 	assert_like_before();
 }
 
+static void an_area_that_is_still_being_filled_is_nobodys_to_free(void)
+{
+	static char *area;
+
+	area = take_within(PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
+	assert_non_null(area);
+	find_vm_area(area)->flags |= VM_UNINITIALIZED; /* as seen while vmalloc() still runs elsewhere */
+	expect_panic("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *",
+	             vfree(area));
+	find_vm_area(area)->flags &= ~(uint32_t)VM_UNINITIALIZED;
+	vfree(area);
+}
+
 /* Stands in for the kernel's source of tables, and looks at an area when its tables come back. */
 static struct page_source *real_source;
 static struct vmap_area *watched;
@@ -1243,6 +1256,7 @@ static const struct test_case cases[] = {
         TEST_CASE(vfree_of_memory_of_another_kind_is_reported),
         TEST_CASE(vfree_of_an_address_inside_an_area_is_reported),
         TEST_CASE(the_second_vfree_is_reported_late_or_early),
+        TEST_CASE(an_area_that_is_still_being_filled_is_nobodys_to_free),
         TEST_CASE(an_area_is_marked_before_its_mappings_go),
         TEST_CASE(each_kind_of_area_is_freed_by_its_own_call_only),
         TEST_CASE(kfree_of_a_vmalloc_address_is_reported),

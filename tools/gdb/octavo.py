@@ -67,14 +67,15 @@ def entry_written(pfn):
 
 def find_block(pfn):
     """(first frame, its entry) of the block that holds a frame, or None: top-down over written entries."""
-    if pfn >= int(value("array_end")) or not int(value("array_backed")[pfn >> 24]) >> (pfn >> SECTION_ORDER & 63) & 1:
+    array = value("page_array")
+    if pfn >= int(array["end"]) or not int(array["backed"][pfn >> 24]) >> (pfn >> SECTION_ORDER & 63) & 1:
         return None
     for order in range(ORDERS - 1, -1, -1):
         head = pfn >> order << order
         if not entry_written(head):
             return None
         page = frame_entry(head)
-        if int(page["order"]) == order and page_type_name(page) not in ("none", "reserved"):
+        if int(page["order"]) == order and page_type_name(page) != "none":
             return head, page
     return None
 

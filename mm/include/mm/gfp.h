@@ -15,7 +15,7 @@ typedef uint32_t gfp_t;
 #define __GFP_DMA32   (1U << 1) /* below 4 GiB */
 #define __GFP_HIGHMEM (1U << 2) /* accepted: all memory is in the direct map on x86-64 */
 
-#define __GFP_RECLAIM (1U << 3) /* may run shrinkers; not in interrupts */
+#define __GFP_RECLAIM (1U << 3) /* may run shrinkers; not in interrupts, nor with a lock held */
 #define __GFP_HIGH    (1U << 4) /* may dip into the zones' reserves */
 #define __GFP_ZERO    (1U << 5) /* contents are zero */
 #define __GFP_NOWARN  (1U << 6) /* no warning when refused */

@@ -17,8 +17,11 @@ struct printer;
 
 enum { MEMBLOCK_RANGES_MAX = 4160 }; /* a firmware map of 4,096 separate ranges and what we cut out of it */
 
-/* Frame numbers have 32 bits, and the last of them means "none": RAM ends one page below 16 TiB. */
-#define MEMBLOCK_LIMIT (0xffffffffUL << PAGE_SHIFT)
+/*
+ * Frame numbers have 32 bits, and the last of them means "none": RAM ends a little below 16 TiB. By 1 MiB,
+ * so that the frame array, which is whole pages of entries, ends there too.
+ */
+#define MEMBLOCK_LIMIT ((1UL << 44) - (1UL << 20))
 
 /* Who uses a reserved range: the terms of the conservation law. */
 enum memblock_use { MEMBLOCK_RESERVED, MEMBLOCK_FRAMES, MEMBLOCK_TABLES, MEMBLOCK_USES };

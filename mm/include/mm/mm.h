@@ -28,7 +28,8 @@ struct mm_reservation {
 
 /* Everything mm_init() needs to know about the machine: plain data, no boot protocol, no linker symbols. */
 struct mm_boot_map {
-	const struct prange *available;   /* what firmware calls RAM; any order, overlaps and odd bounds allowed */
+	const struct prange
+	        *available; /* what firmware calls RAM; any order, overlaps and odd bounds allowed */
 	size_t nr_available;
 	const struct prange *unavailable; /* what it calls anything else: wins over available */
 	size_t nr_unavailable;
@@ -36,8 +37,8 @@ struct mm_boot_map {
 	size_t nr_reserved;
 	const struct mm_segment *image;
 	size_t nr_image;
-	paddr_t early_limit;  /* before the final tables only memory below this is reachable */
-	unsigned max_level;   /* largest leaf the CPU has: 2 or 3 */
+	paddr_t early_limit;   /* before the final tables only memory below this is reachable */
+	unsigned max_level;    /* largest leaf the CPU has: 2 or 3 */
 	struct vrange vmalloc; /* the window */
 	/* The final tables are complete: make the machine use them. */
 	void (*activate)(paddr_t root);
@@ -70,7 +71,8 @@ struct mm_fingerprint {
 void mm_fingerprint(struct mm_fingerprint *fingerprint);
 
 /* True if equal; else prints each difference. */
-bool mm_fingerprint_equal(const struct mm_fingerprint *before, const struct mm_fingerprint *after, struct printer *out);
+bool mm_fingerprint_equal(const struct mm_fingerprint *before, const struct mm_fingerprint *after,
+                          struct printer *out);
 
 /* What lies at an address, in one line: NULL page, non-canonical, direct map (free page, slab object, …), vmalloc area
  * or guard, image segment. For fault reports: takes no lock, never faults, never panics. */

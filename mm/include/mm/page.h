@@ -12,7 +12,7 @@
  * P3  If such a first entry has PAGE_GROUP_WRITTEN, all entries of its group are written.
  * P4  A written entry has type PAGE_FREE if and only if it is the head of a free block, and a held type if
  *     and only if it is the head of a held block (PAGE_SLAB: or a later frame of one slab). All others are
- *     PAGE_NONE or PAGE_RESERVED.
+ *     PAGE_NONE: inside a block, or in none (firmware, image, the frame array itself).
  *
  * Entries belong to the zone's lock while free or changing hands, to the holder while held.
  */
@@ -21,6 +21,7 @@
 
 #include <arch/directmap.h>
 #include <arch/page.h>
+#include <lib/bits.h>
 
 enum {
 	MAX_PAGE_ORDER = 18, /* 1 GiB */
@@ -34,12 +35,13 @@ enum {
 
 enum page_type {
 	PAGE_NONE = 0, /* no head: inside a block, or never part of one */
-	PAGE_RESERVED, /* not the allocator's: firmware, holes, image, the frame array itself */
 	PAGE_FREE,
-	/* Held, and by whom. The page allocator hands out PAGE_HELD and takes back nothing else. */
+	/* Held, and by whom. The buddy hands out PAGE_HELD and takes back nothing else. */
 	PAGE_HELD,
+	PAGE_EXACT,   /* the first block of an exact allocation; private: its pages */
+	PAGE_TAIL,    /* a later block of one; private: the frame that it begins with */
 	PAGE_SLAB,    /* owner: struct slab */
-	PAGE_KMALLOC, /* a large kmalloc; owner: its size in bytes */
+	PAGE_KMALLOC, /* a large kmalloc: the first block of an exact allocation, private as there */
 	PAGE_TABLE,   /* a page table */
 	PAGE_VMALLOC, /* behind a vmalloc area */
 	PAGE_TYPES,
@@ -154,15 +156,28 @@ struct page *page_find_block_in(struct page *frames, uint64_t n);
  * the window is mapped, and writes one entry per backed section (P1).
  */
 void page_array_init(pfn_t end, const uint64_t *backed_sections);
-pfn_t page_array_end(void);
-const uint64_t *page_array_backed(void); /* bit s: section s is backed */
+
+/* What it was told: read-only afterwards. */
+struct page_array {
+	uint64_t end;
+	uint64_t backed[SECTIONS_MAX / BITS_PER_WORD]; /* bit s: section s is backed */
+};
+extern struct page_array page_array;
+
+static inline pfn_t page_array_end(void)
+{
+	return pfn(page_array.end);
+}
 
 /* May the entry of this frame be read at all? */
-bool page_is_backed(pfn_t frame);
+static inline bool page_is_backed(pfn_t frame)
+{
+	return frame.raw < page_array.end && bit_test(page_array.backed, frame.raw >> SECTION_ORDER);
+}
 
 /*
- * page_find_block_in() the live array, for any frame whatever: NULL if the frame is not backed, or reserved.
- * For reports and wild pointers, not for fast paths; takes no lock.
+ * page_find_block_in() the live array, for any frame whatever: NULL if the frame is not backed, or in no
+ * block. For reports and wild pointers, not for fast paths; takes no lock.
  */
 struct page *page_find_block(pfn_t frame);
 

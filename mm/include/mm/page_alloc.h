@@ -61,7 +61,11 @@ unsigned long __get_free_pages(gfp_t gfp, unsigned order) MUST_USE;
 unsigned long get_zeroed_page(gfp_t gfp) MUST_USE;
 void free_pages(unsigned long address, unsigned order);
 
-/* Exactly pages_for(size) contiguous frames: 5 pages hold 5, not 8. Freed as a whole, with the same size. */
+/*
+ * Exactly pages_for(size) contiguous frames: 5 pages hold 5, not 8. Freed as a whole, with the same number of
+ * pages; another number, or a part by another call, is a mistake that is noticed. page->private is not the
+ * caller's.
+ */
 void *alloc_pages_exact(size_t size, gfp_t gfp) MUST_USE;
 void free_pages_exact(void *address, size_t size);
 

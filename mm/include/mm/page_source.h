@@ -8,7 +8,7 @@
 #include <lib/addr.h>
 
 struct page_source {
-	bool (*take)(struct page_source *source, paddr_t *frame) MUST_USE; /* false: none left */
+	bool (*take)(struct page_source *source, paddr_t *frame); /* false: none left */
 	void (*give)(struct page_source *source, paddr_t frame);
 };
 

@@ -20,20 +20,11 @@ struct mapping {
 void address_space_walk(paddr_t root, bool (*visit)(const struct mapping *mapping, void *context),
                         void *context);
 
-/* Is anything mapped in `range`? For guard pages. O(levels + entries that concern the range). */
-bool address_space_maps(paddr_t root, struct vrange range);
-
-/* Table pages reachable from `root`, itself included. pre: pagetable_check() found no table twice */
-size_t address_space_tables(paddr_t root);
-
 /*
  * Structure of any address space: invariants T1 to T6 of pagetable_check.c. Linear in the tables; terminates on any
  * contents, cycles included.
  */
 const char *pagetable_check(const struct pagetable *pt) MUST_USE;
-
-/* T7: no writable leaf anywhere maps a byte of `readonly`. One visit of every leaf. */
-const char *pagetable_check_aliases(paddr_t root, struct prange readonly) MUST_USE;
 
 /* Ranges with size, protection, memory type and leaf size, one a line. */
 void pagetable_dump(const struct pagetable *pt, struct printer *out);

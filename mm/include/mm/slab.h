@@ -46,6 +46,7 @@ void kmem_cache_free(struct kmem_cache *cache, void *object);          /* NULL: 
 
 /* Fills objects[0..count) or nothing: returns count or 0. */
 size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, void **objects) MUST_USE;
+/* In batches, between which interrupts are served. What comes in batches before a mistake is freed. */
 void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects);
 
 /* Returns every empty slab to the page allocator; frames given back. */
