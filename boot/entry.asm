@@ -36,6 +36,7 @@ EFER_NXE         equ 1 << 11
 EFLAGS_ID        equ 1 << 21
 
 COM1             equ 0x3f8
+SEND_POLLS_MAX   equ 10000		; a hundred characters' time: a dead line
 VGA_TEXT         equ 0xb8000
 VGA_ATTRIBUTE    equ 0x4f00	; white on red
 DEBUG_EXIT_PORT  equ 0xf4
@@ -72,9 +73,9 @@ bits 32
 
 global entry:function
 entry:
-	cli
-	cld
 	mov	esp, PHYS(boot_stack_top)
+	push	dword 0			; no interrupts, no traps, upward strings, AC off: SMAP must bind
+	popfd
 	mov	[PHYS(loader_magic)], eax
 	mov	[PHYS(loader_information)], ebx
 	mov	esi, PHYS(text_no_multiboot2)
@@ -180,10 +181,10 @@ build_tables:
 	mov	[PHYS(boot_pml4) + 511 * 8], eax
 	ret
 
-; In the order the processor demands: PAE, root, LME, then PG. Intel SDM vol. 3A, section 9.8.5.
+; In the order the processor demands: PAE, root, LME, then PG. Intel SDM vol. 3A, section 9.8.5. Nothing else that the
+; loader left in CR4 is kept: with LA57, say, our four levels would be read as five.
 enable_long_mode:
-	mov	eax, cr4
-	or	eax, CR4_PAE
+	mov	eax, CR4_PAE
 	mov	cr4, eax
 	mov	eax, PHYS(boot_pml4)
 	mov	cr3, eax
@@ -225,7 +226,8 @@ serial_init:
 	pop	esi
 	ret
 
-; esi: NUL-terminated text, to COM1 and to the text screen. An absent UART reads as ready.
+; esi: NUL-terminated text, to COM1 and to the text screen. An absent UART reads as ready; one that is stuck is waited
+; for a while, and then only the screen tells. Clobbers ecx.
 say:
 	mov	edi, [PHYS(screen)]
 .next:
@@ -234,10 +236,11 @@ say:
 	jz	.done
 	mov	ah, al
 	mov	edx, COM1 + 5
+	mov	ecx, SEND_POLLS_MAX
 .busy:
 	in	al, dx
 	test	al, 1 << 5		; transmitter can take a byte
-	jz	.busy
+	loopz	.busy
 	mov	edx, COM1
 	mov	al, ah
 	out	dx, al

@@ -76,6 +76,28 @@ static void stack_overflow(void)
 	recurse(0, launder(&endless));
 }
 
+static void stack_guard(void)
+{
+	read_byte(boot_stack_guard + PAGE_SIZE - 8);
+}
+
+static void stack_lost(void)
+{
+	__asm__ volatile("movq %0, %%rsp; pushq $1" : : "r"(0x0000dead00000000UL) : "memory");
+}
+
+static void bad_selector(void)
+{
+	__asm__ volatile("lldt %w0" : : "r"(0x1230));
+}
+
+static void exec_object(void)
+{
+	char *object = kmalloc(100, GFP_KERNEL);
+	ASSERT(object);
+	run_bytes(object);
+}
+
 static void null_member(void)
 {
 	read_byte((const void *)0x28);
@@ -102,7 +124,7 @@ static void kmalloc_double_free(void)
 	char *object = kmalloc(100, GFP_KERNEL);
 	ASSERT(object);
 	kfree(object);
-	kfree(launder(object));
+	kfree(launder(object)); /* NOLINT(clang-analyzer-unix.Malloc): the point of it */
 }
 
 static void non_canonical(void)
@@ -130,6 +152,10 @@ static const struct crash {
          vmalloc_overflow_odd},
         {"use-after-vfree", "writes to a vmalloc area that was freed", use_after_vfree},
         {"stack-overflow", "recurses without end", stack_overflow},
+        {"stack-guard", "reads in the guard page below the kernel stack", stack_guard},
+        {"stack-lost", "pushes where no stack can be", stack_lost},
+        {"selector", "loads a segment selector that is none", bad_selector},
+        {"exec-object", "runs a kmalloc object of 100 bytes", exec_object},
         {"null", "reads a member at offset 0x28 of a structure at NULL", null_member},
         {"text-write", "writes to the kernel's code", text_write},
         {"rodata-write", "writes to a constant", rodata_write},

@@ -17,6 +17,9 @@
 
 #define RFLAGS_TF (1UL << 8)
 
+/* In an error code that is a selector. */
+enum { ERROR_IDT = 1 << 1, ERROR_LDT = 1 << 2 };
+
 /* ---- Which stack ---- */
 
 /* The stack whose guard page holds `va`, or NULL. */
@@ -29,15 +32,16 @@ static const struct guarded_stack *stack_guarded_at(vaddr_t va)
 	return NULL;
 }
 
-/* The overflowed stack, or NULL. A call or push may have moved RSP without CR2 knowing, and the reverse. */
+/*
+ * The overflowed stack, or NULL. A call or push may have moved RSP without CR2 knowing, and the reverse. A page fault in
+ * a guard is a stray pointer: its frame did find room.
+ */
 static const struct guarded_stack *overflowed_stack(const struct trap_frame *frame)
 {
-	if (frame->vector != TRAP_DOUBLE_FAULT && frame->vector != TRAP_PAGE_FAULT)
+	if (frame->vector != TRAP_DOUBLE_FAULT)
 		return NULL;
 	const struct guarded_stack *stack = stack_guarded_at(read_cr2());
-	if (stack || frame->vector == TRAP_PAGE_FAULT)
-		return stack;
-	return stack_guarded_at(vaddr(frame->rsp - 1));
+	return stack ? stack : stack_guarded_at(vaddr(frame->rsp - 1));
 }
 
 static void explain_overflow(const struct trap_frame *frame, const struct guarded_stack *stack)
@@ -66,7 +70,7 @@ static void explain_page_fault(const struct trap_frame *frame)
 }
 
 /* The processor does not say which address was not canonical; a register that is not is the likely one. */
-static void explain_protection_fault(const struct trap_frame *frame)
+static void explain_registers(const struct trap_frame *frame)
 {
 	static const struct {
 		const char *name;
@@ -79,18 +83,24 @@ static void explain_protection_fault(const struct trap_frame *frame)
 #undef REGISTER
 	};
 
-	if (frame->error) {
-		kprintf("Selector 0x%lx of the %s\n", frame->error & 0xfff8,
-		        frame->error & 2   ? "IDT"
-		        : frame->error & 4 ? "LDT"
-		                           : "GDT");
-		return;
-	}
 	for (size_t i = 0; i < ARRAY_SIZE(registers); i++) {
 		uint64_t value = *(const uint64_t *)((const char *)frame + registers[i].offset);
 		if (!vaddr_is_canonical(vaddr(value)))
 			kprintf("A non-canonical address? %s holds 0x%016lx\n", registers[i].name, value);
 	}
+}
+
+/* #TS, #NP, #SS, #GP: the error code is a selector, or 0. Intel SDM vol. 3A, section 6.13. */
+static void explain_protection_fault(const struct trap_frame *frame)
+{
+	uint64_t error = frame->error;
+
+	if (error & ERROR_IDT)
+		kprintf("Gate of vector %lu\n", error >> 3 & 0xff);
+	else if (error)
+		kprintf("Selector 0x%lx of the %s\n", error & 0xfff8, error & ERROR_LDT ? "LDT" : "GDT");
+	else
+		explain_registers(frame);
 }
 
 static void explain(const struct trap_frame *frame)
@@ -101,22 +111,36 @@ static void explain(const struct trap_frame *frame)
 		explain_overflow(frame, stack);
 	else if (frame->vector == TRAP_PAGE_FAULT)
 		explain_page_fault(frame);
-	else if (frame->vector == TRAP_GENERAL_PROTECTION)
+	else if (frame->vector == TRAP_DOUBLE_FAULT)
+		explain_registers(frame); /* is there a stack at all? */
+	else if (frame->vector >= TRAP_INVALID_TSS && frame->vector <= TRAP_GENERAL_PROTECTION)
 		explain_protection_fault(frame);
 }
 
 /* ---- The report ---- */
 
+/* Three a line: 80 columns are all that a text screen has. */
 static void print_registers(const struct trap_frame *f)
 {
 	kprintf("RIP %04lx:%016lx  %pS\n", f->cs, f->rip, (void *)f->rip);
 	kprintf("RSP %04lx:%016lx  RFLAGS %08lx\n", f->ss, f->rsp, f->rflags);
-	kprintf("RAX %016lx  RBX %016lx  RCX %016lx  RDX %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
-	kprintf("RSI %016lx  RDI %016lx  RBP %016lx\n", f->rsi, f->rdi, f->rbp);
-	kprintf("R8  %016lx  R9  %016lx  R10 %016lx  R11 %016lx\n", f->r8, f->r9, f->r10, f->r11);
-	kprintf("R12 %016lx  R13 %016lx  R14 %016lx  R15 %016lx\n", f->r12, f->r13, f->r14, f->r15);
+	kprintf("RAX %016lx  RBX %016lx  RCX %016lx\n", f->rax, f->rbx, f->rcx);
+	kprintf("RDX %016lx  RSI %016lx  RDI %016lx\n", f->rdx, f->rsi, f->rdi);
+	kprintf("RBP %016lx  R8  %016lx  R9  %016lx\n", f->rbp, f->r8, f->r9);
+	kprintf("R10 %016lx  R11 %016lx  R12 %016lx\n", f->r10, f->r11, f->r12);
+	kprintf("R13 %016lx  R14 %016lx  R15 %016lx\n", f->r13, f->r14, f->r15);
 	kprintf("CR0 %08lx  CR2 %016lx  CR3 %012lx  CR4 %08lx\n", read_cr0(), read_cr2().raw, read_cr3().raw,
 	        read_cr4());
+}
+
+void describe_address(vaddr_t va)
+{
+	const struct guarded_stack *stack = stack_guarded_at(va);
+
+	if (stack)
+		kprintf("guard page of the %s", stack->what);
+	else
+		mm_describe_address(va, &console);
 }
 
 /* A page fault's CR2, and an overflow's, are addresses worth looking up. */
@@ -126,16 +150,10 @@ static void print_address(const struct trap_frame *frame)
 		return;
 	struct pagetable live = {.root = paddr(read_cr3().raw & PTE_ADDRESS)};
 	vaddr_t va = read_cr2();
-	const struct guarded_stack *stack = stack_guarded_at(va);
 
 	kprintf("At 0x%016lx: ", va.raw);
-	if (stack) {
-		kprintf("guard page of the %s\n", stack->what);
-	} else {
-		mm_describe_address(va, &console);
-		kprintf("\n");
-	}
-	kprintf("Page walk:\n");
+	describe_address(va);
+	kprintf("\nPage walk:\n");
 	pagetable_dump_walk(&live, va, &console);
 }
 

@@ -27,9 +27,6 @@
 
 #define VGA_TEXT_BYTES (80 * 25 * sizeof(uint16_t))
 
-/* Fast enough to interrupt every test, slow enough not to drown an emulated one. */
-enum { TICKS_PER_SECOND = 100 };
-
 static struct boot_info boot_info;
 static struct parameters parameters;
 
@@ -52,7 +49,8 @@ static void hear_boot_loader(uint32_t magic, paddr_t info)
 	if (refusal)
 		panic("%s", refusal);
 
-	static char text[BOOT_CMDLINE_MAX];
+	/* One byte more than there is room for: a longer text is cut here, and complained of where it is appended. */
+	static char text[BOOT_CMDLINE_MAX + 1];
 	long size = fw_cfg_read_file("opt/octavo/cmdline", text, sizeof(text) - 1);
 	if (size > 0) {
 		text[min_u64((uint64_t)size, sizeof(text) - 1)] = '\0';
@@ -61,7 +59,9 @@ static void hear_boot_loader(uint32_t magic, paddr_t info)
 	if (boot_info.text_screen.raw)
 		vga_init(paddr_to_directmap(boot_info.text_screen));
 	symbols_init(&boot_info);
-	cmdline_parse(boot_info.cmdline[0] ? boot_info.cmdline : DEFAULT_CMDLINE, &parameters, warn);
+	if (!boot_info.cmdline[0])
+		boot_append_cmdline(&boot_info, DEFAULT_CMDLINE);
+	cmdline_parse(boot_info.cmdline, &parameters, warn);
 }
 
 static const char *range_type_name(uint32_t type)
@@ -110,6 +110,7 @@ static struct mm_segment image_segment(const char *name, const char *start, cons
 
 static void activate_address_space(paddr_t root)
 {
+	vga_init(NULL); /* its window leaves the address space with the loader's tables */
 	write_cr3(root);
 	cpu_init_protection();
 }
@@ -124,8 +125,6 @@ static void report_stage(const char *stage)
 /* The data segment is everything writable but the pages below the stacks, which stay unmapped. */
 static size_t describe_image(struct mm_segment *segments)
 {
-	const char *const holes[] = {boot_stack_guard, ist_df_guard, ist_nmi_guard, ist_mc_guard,
-	                             ist_db_guard};
 	const char *start = data_start;
 	size_t count = 0;
 
@@ -133,9 +132,10 @@ static size_t describe_image(struct mm_segment *segments)
 	segments[count++] = image_segment("rodata", rodata_start, rodata_end, PAGE_KERNEL_RO);
 	while (start < data_end) {
 		const char *end = data_end;
-		for (size_t i = 0; i < ARRAY_SIZE(holes); i++) {
-			if (holes[i] >= start && holes[i] < end)
-				end = holes[i];
+		for (const struct guarded_stack *s = guarded_stacks; s->what; s++) {
+			const char *hole = vaddr_pointer(s->guard.start);
+			if (hole >= start && hole < end)
+				end = hole;
 		}
 		if (start < end)
 			segments[count++] = image_segment("data", start, end, PAGE_KERNEL);
@@ -180,7 +180,6 @@ static void start_memory(void)
 	map.nr_image = describe_image(image);
 	map.max_level = cpu_features.gigabyte_pages ? 3 : 2;
 
-	vga_init(NULL); /* its window leaves the address space with the loader's tables */
 	const char *refusal = mm_init(&map);
 	if (refusal)
 		panic("mm: %s", refusal);
@@ -196,11 +195,6 @@ static void start_memory(void)
 	meminfo_dump(&console);
 }
 
-static void count_tick(void)
-{
-	/* Being interrupted is the point: nothing else is due. */
-}
-
 /* What the command line asks for, in the order that makes sense. True unless a test failed. */
 static bool do_as_told(void)
 {
@@ -212,13 +206,8 @@ static bool do_as_told(void)
 	}
 	if (parameters.bench)
 		bench_run(parameters.bench_glob);
-	if (parameters.test) {
-		timer_start(TICKS_PER_SECOND, count_tick);
-		irq_enable();
+	if (parameters.test)
 		passed = selftest_run(suite_tables, parameters.test_glob, parameters.seed);
-		irq_disable();
-		timer_stop();
-	}
 	if (parameters.shell)
 		shell_run(suite_tables, parameters.seed);
 	return passed;

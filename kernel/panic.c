@@ -16,7 +16,10 @@
 #include <lib/panic.h>
 #include <lib/string.h>
 
-enum { FRAMES_MAX = 24 };
+enum {
+	FRAMES_MAX = 24,
+	STEPS_MAX = 4096, /* more frames than a sound stack holds: in a broken one they may form a ring */
+};
 
 static struct expectation *expectations[CPUS_MAX];
 static unsigned reports[CPUS_MAX];
@@ -67,6 +70,7 @@ static bool step_out(uint64_t *rip, uint64_t *rbp)
 
 void backtrace_print(struct printer *out, uint64_t rip, uint64_t rbp)
 {
+	unsigned steps = 0;
 	bool is_return = !rip;
 	bool more = rip || step_out(&rip, &rbp);
 
@@ -76,7 +80,7 @@ void backtrace_print(struct printer *out, uint64_t rip, uint64_t rbp)
 		unsigned repeats = 0;
 
 		print_frame(out, number, rip, is_return);
-		while ((more = step_out(&rip, &rbp)) && rip == shown)
+		while ((more = steps++ < STEPS_MAX && step_out(&rip, &rbp)) && rip == shown)
 			repeats++;
 		if (repeats) /* recursion is told once */
 			print(out, "      ... %u times more\n", repeats);
@@ -136,28 +140,36 @@ NORETURN void report_end(void)
 	leave();
 }
 
+static NORETURN void resume(struct expectation *expected, const char *fmt, va_list args)
+{
+	struct buffer_printer buffer;
+
+	buffer_printer_init(&buffer, expected->message, sizeof(expected->message));
+	buffer.printer.symbol = console.symbol;
+	vprint(&buffer.printer, fmt, args);
+	this_cpu()->interrupt_depth = expected->interrupt_depth;
+	context_resume(&expected->context);
+}
+
 NORETURN void panic(const char *fmt, ...)
 {
-	static char text[sizeof(((struct expectation *)NULL)->message)];
 	struct expectation *expected = panic_take_expectation();
-	struct buffer_printer buffer;
 	va_list args;
 
-	buffer_printer_init(&buffer, expected ? expected->message : text, sizeof(text));
-	buffer.printer.symbol = console.symbol;
 	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
+	if (expected)
+		resume(expected, fmt, args);
+	bool first = report_begin();
+	if (first)
+		kprintf("\nPANIC on CPU %u%s: ", current_cpu(),
+		        arch_is_ready() && in_interrupt() ? ", in a handler" : "");
+	else
+		kprintf("PANIC within the report: ");
+	vprint(&console, fmt, args);
 	va_end(args);
-	if (expected) {
-		this_cpu()->interrupt_depth = expected->interrupt_depth;
-		context_resume(&expected->context);
-	}
-	if (!report_begin()) {
-		kprintf("PANIC within the report: %s\n", buffer.text);
+	kprintf("\n");
+	if (!first)
 		leave();
-	}
-	kprintf("\nPANIC on CPU %u%s: %s\n", current_cpu(),
-	        arch_is_ready() && in_interrupt() ? ", in a handler" : "", buffer.text);
 	backtrace_print(&console, 0, (uint64_t)__builtin_frame_address(0));
 	report_end();
 }

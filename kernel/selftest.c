@@ -2,11 +2,14 @@
  * The in-kernel runner: KTAP version 1, a subtest per suite.
  *
  * A case runs between two fingerprints of the memory subsystem and is followed by every verifier: it fails if it leaks a
- * page, an object or an area, breaks an invariant, or keeps a lock. Assertions leave it by context_resume(). A panic
- * that it expected does the same through <kernel/panic.h>; one that it did not ends the machine with its report.
+ * page, an object or an area, breaks an invariant, keeps a lock, or changes whether interrupts are masked. Assertions
+ * leave it by context_resume(). A panic that it expected does the same through <kernel/panic.h>; one that it did not ends
+ * the machine with its report.
  *
  * All state is static: what changes between saving a context and coming back to it would otherwise be undefined.
  */
+#include <arch/cpu.h>
+#include <arch/devices.h>
 #include <arch/irq.h>
 #include <kernel/console.h>
 #include <kernel/panic.h>
@@ -174,10 +177,16 @@ static void run_guarded(void (*step)(void))
 	this_cpu()->interrupt_depth = 0; /* it may have been left from within a handler */
 }
 
-static void check_locks(void)
+static void check_cpu(bool irqs_before)
 {
 	struct cpu *cpu = this_cpu();
 
+	if (irqs_enabled() != irqs_before)
+		fail_case("the case ended with interrupts %s", irqs_before ? "masked" : "enabled");
+	if (irqs_before)
+		irq_enable();
+	else
+		irq_disable();
 	if (cpu->held_locks)
 		fail_case("the case ended with the spinlock %s held", cpu->held[0]->name);
 	cpu->held_locks = 0;
@@ -200,6 +209,7 @@ static void check_memory(const struct mm_fingerprint *before)
 static void run_case(const struct test_suite *suite, const struct test_case *test)
 {
 	static struct mm_fingerprint before;
+	bool irqs_before = irqs_enabled();
 
 	now.outcome = PASSED;
 	now.stepped = false;
@@ -211,7 +221,7 @@ static void run_case(const struct test_suite *suite, const struct test_case *tes
 	if (now.outcome == PASSED)
 		run_guarded(test->run);
 	run_guarded(suite->tear_down);
-	check_locks();
+	check_cpu(irqs_before);
 	check_memory(&before);
 	panic_set_activity(NULL);
 }
@@ -279,6 +289,14 @@ static void run_suite(unsigned number, const struct test_suite *suite, const cha
 	kprintf("%s %u %s\n", totals[FAILED] == failed_before ? "ok" : "not ok", number, suite->name);
 }
 
+/* Fast enough to interrupt every test, slow enough not to drown an emulated one. */
+enum { TICKS_PER_SECOND = 100 };
+
+static void tick(void)
+{
+	/* Being interrupted is the point: nothing else is due. */
+}
+
 bool selftest_run(const struct test_suite *const *const *tables, const char *glob, uint64_t run_seed)
 {
 	unsigned totals[OUTCOMES] = {0}, number = 0;
@@ -286,12 +304,16 @@ bool selftest_run(const struct test_suite *const *const *tables, const char *glo
 
 	seed = run_seed;
 	kprintf("KTAP version 1\n# seed=%lu\n1..%u\n", seed, suites);
+	timer_start(TICKS_PER_SECOND, tick);
+	irq_enable();
 	for (; *tables; tables++) {
 		for (const struct test_suite *const *suite = *tables; *suite; suite++) {
 			if (count_cases(*suite, glob))
 				run_suite(++number, *suite, glob, totals);
 		}
 	}
+	irq_disable();
+	timer_stop();
 	if (!suites)
 		kprintf("# no test matches %s\n", glob);
 	kprintf("# %u passed, %u failed, %u skipped\n", totals[PASSED], totals[FAILED], totals[SKIPPED]);

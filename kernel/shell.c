@@ -10,6 +10,7 @@
 #include <kernel/selftest.h>
 #include <kernel/shell.h>
 #include <kernel/symbols.h>
+#include <lib/panic.h>
 #include <lib/string.h>
 #include <mm/mm.h>
 #include <mm/pagetable_check.h>
@@ -125,7 +126,7 @@ static void whatis(const char *rest)
 		kprintf("whatis: \"%s\" is neither a number nor the name of a function\n", rest);
 		return;
 	}
-	mm_describe_address(vaddr(address), &console);
+	describe_address(vaddr(address));
 	kprintf("\n");
 	uintptr_t offset;
 	const char *function = symbol_find(address, &offset);
@@ -226,6 +227,10 @@ void shell_run(const struct test_suite *const *const *tables, uint64_t seed)
 {
 	char line[LINE_MAX + 1];
 
+	if (!serial_is_present()) {
+		warn("shell: there is no serial line to read from");
+		return;
+	}
 	suites = tables;
 	test_seed_of_run = seed;
 	leaving = false;

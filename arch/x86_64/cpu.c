@@ -53,14 +53,17 @@ void cpu_init_features(void)
 	uint32_t extended = cpuid(0x80000000).a;
 
 	read_vendor(basic);
-	cpu_features.global_pages = cpuid(1).d >> 13 & 1;
+	struct cpuid r = cpuid(1);
+	cpu_features.machine_check = r.d >> 7 & 1;
+	cpu_features.global_pages = r.d >> 13 & 1;
+	cpu_features.pat = r.d >> 16 & 1;
 	if (basic.a >= 7) {
-		struct cpuid r = cpuid(7);
+		r = cpuid(7);
 		cpu_features.smep = r.b >> 7 & 1;
 		cpu_features.smap = r.b >> 20 & 1;
 		cpu_features.umip = r.c >> 2 & 1;
 	}
-	struct cpuid r = cpuid(0x80000001); /* exists: it is what says long mode */
+	r = cpuid(0x80000001); /* exists: it is what says long mode */
 	cpu_features.nx = r.d >> 20 & 1;
 	cpu_features.gigabyte_pages = r.d >> 26 & 1;
 	if (extended >= 0x80000004)
@@ -78,6 +81,8 @@ void cpu_init_protection(void)
 {
 	uint64_t cr4 = read_cr4();
 
+	if (cpu_features.machine_check)
+		cr4 |= CR4_MCE;
 	if (cpu_features.global_pages)
 		cr4 |= CR4_PGE;
 	if (cpu_features.smep)
@@ -86,6 +91,8 @@ void cpu_init_protection(void)
 		cr4 |= CR4_SMAP;
 	if (cpu_features.umip)
 		cr4 |= CR4_UMIP;
+	if (cpu_features.pat)
+		wrmsr(MSR_PAT, PAT_POWER_ON); /* no leaf of ours asks for another type than WB yet */
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
 	write_cr0(read_cr0() | CR0_WP);
 	write_cr4(cr4);

@@ -18,7 +18,11 @@ enum {
 enum { CASCADE_LINE = 2, SPURIOUS_LINE = 7 };
 
 enum { PIT_CHANNEL0 = 0x40, PIT_COMMAND = 0x43, PIT_RATE = 0x34 /* channel 0, both bytes, mode 2 */ };
-enum { PIT_HZ = 1193182, PIT_HZ_MIN = 19 /* the divisor has 16 bits */ };
+enum {
+	PIT_HZ = 1193182,
+	PIT_HZ_MIN = 19,         /* the divisor has 16 bits */
+	PIT_HZ_MAX = PIT_HZ / 2, /* mode 2 cannot count by 1 */
+};
 
 static struct timer running;
 
@@ -64,8 +68,8 @@ static void on_tick(struct trap_frame *frame)
 
 void timer_start(unsigned hz, void (*tick)(void))
 {
-	if (hz < PIT_HZ_MIN || hz > PIT_HZ)
-		panic("timer_start: %u Hz is not in [%d, %d]", hz, PIT_HZ_MIN, PIT_HZ);
+	if (hz < PIT_HZ_MIN || hz > PIT_HZ_MAX)
+		panic("timer_start: %u Hz is not in [%d, %d]", hz, PIT_HZ_MIN, PIT_HZ_MAX);
 
 	irqflags_t flags = irq_save();
 	unsigned divisor = PIT_HZ / hz;

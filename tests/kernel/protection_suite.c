@@ -191,10 +191,27 @@ static void what_the_processor_offers_is_on(void)
 {
 	uint64_t cr4 = read_cr4();
 
+	assert_int_equal(!!(cr4 & CR4_MCE), cpu_features.machine_check);
 	assert_int_equal(!!(cr4 & CR4_PGE), cpu_features.global_pages);
 	assert_int_equal(!!(cr4 & CR4_SMEP), cpu_features.smep);
 	assert_int_equal(!!(cr4 & CR4_SMAP), cpu_features.smap);
 	assert_int_equal(!!(cr4 & CR4_UMIP), cpu_features.umip);
+}
+
+static void cache_bits_mean_what_they_say(void)
+{
+	if (!cpu_features.pat)
+		test_skip("this processor has no PAT");
+	assert_int_equal(rdmsr(MSR_PAT), PAT_POWER_ON);
+}
+
+static void smap_is_not_suspended(void)
+{
+	enum { RFLAGS_AC = 1 << 18 };
+	uint64_t flags;
+
+	__asm__ volatile("pushfq; popq %0" : "=r"(flags));
+	assert_false(flags & RFLAGS_AC);
 }
 
 /*
@@ -275,6 +292,8 @@ static const struct test_case cases[] = {
         TEST_CASE(running_off_the_stack_arrives_as_a_double_fault_in_its_guard),
         TEST_CASE(write_protection_binds_the_kernel),
         TEST_CASE(what_the_processor_offers_is_on),
+        TEST_CASE(cache_bits_mean_what_they_say),
+        TEST_CASE(smap_is_not_suspended),
         TEST_CASE(smep_keeps_the_kernel_from_running_user_pages),
         TEST_CASE(smap_keeps_the_kernel_from_reading_user_pages),
 };

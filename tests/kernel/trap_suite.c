@@ -301,23 +301,75 @@ static void remember_frame(struct trap_frame *frame)
 	seen_frame = *frame;
 }
 
+enum { FIRST_FREE_VECTOR = 48, SPURIOUS_VECTOR = 39, SPURIOUS_VECTOR_2 = 47 }; /* 32 to 47 are the 8259s' */
+
+/* `int n; ret` in 4 bytes, for each free vector. */
+extern const uint8_t raise_vector[];
+__asm__(".pushsection .text; .balign 4\n"
+        "raise_vector: .set vector, 48\n"
+        ".rept 208; .byte 0xcd, vector, 0xc3, 0xcc; .set vector, vector + 1; .endr\n"
+        ".popsection");
+
 static void every_free_vector_reaches_its_handler(void)
 {
-	irq_register(255, remember_frame);
-	__asm__ volatile("int $255");
-	assert_int_equal(seen_frame.vector, 255);
-	assert_int_equal(seen_frame.error, 0);
-	irq_register(128, remember_frame);
-	__asm__ volatile("int $128");
-	assert_int_equal(seen_frame.vector, 128);
-	irq_register(255, NULL);
-	irq_register(128, NULL);
+	for (unsigned vector = FIRST_FREE_VECTOR; vector < TRAP_VECTORS; vector++) {
+		irq_register(vector, remember_frame);
+		touch_execute(&raise_vector[4 * (vector - FIRST_FREE_VECTOR)]);
+		irq_register(vector, NULL);
+		assert_int_equal(seen_frame.vector, vector);
+		assert_int_equal(seen_frame.error, 0);
+	}
+}
+
+static void a_spurious_interrupt_is_passed_over_in_silence(void)
+{
+	unsigned long warnings = warn_count();
+
+	__asm__ volatile("int %0; int %1" : : "i"(SPURIOUS_VECTOR), "i"(SPURIOUS_VECTOR_2));
+	assert_int_equal(warn_count(), warnings);
+	assert_int_equal(this_cpu()->interrupt_depth, 0);
+}
+
+/* As the processor reads it: Intel SDM vol. 3A, section 6.14.1. */
+struct gate {
+	uint16_t offset_low, selector;
+	uint8_t ist, type;
+	uint16_t offset_middle;
+	uint32_t offset_high, reserved;
+};
+
+static void every_vector_has_an_interrupt_gate_and_four_have_stacks_of_their_own(void)
+{
+	enum { PRESENT_INTERRUPT_GATE = 0x8e };
+	struct PACKED {
+		uint16_t limit;
+		const struct gate *gates;
+	} idt;
+	unsigned stacks = 0;
+
+	__asm__ volatile("sidt %0" : "=m"(idt));
+	assert_int_equal(idt.limit, TRAP_VECTORS * sizeof(struct gate) - 1);
+	for (unsigned vector = 0; vector < TRAP_VECTORS; vector++) {
+		const struct gate *gate = &idt.gates[vector];
+		bool apart = vector == TRAP_DOUBLE_FAULT || vector == TRAP_NMI ||
+		             vector == TRAP_MACHINE_CHECK || vector == TRAP_DEBUG;
+		assert_int_equal(gate->type, PRESENT_INTERRUPT_GATE);
+		assert_int_equal(gate->ist != 0, apart);
+		assert_false(stacks & apart << gate->ist);
+		stacks |= apart << gate->ist;
+	}
 }
 
 static void registering_a_handler_for_an_exception_is_a_mistake(void)
 {
 	expect_panic("irq_register: vector 14 is no interrupt's", irq_register(14, remember_frame));
 	expect_panic("irq_register: vector 256 is no interrupt's", irq_register(256, remember_frame));
+}
+
+static void a_rate_that_the_timer_cannot_keep_is_a_mistake(void)
+{
+	expect_panic("timer_start: 18 Hz is not in [19, 596591]", timer_start(18, tick));
+	expect_panic("timer_start: 596592 Hz is not in [19, 596591]", timer_start(596592, tick));
 }
 
 /* ---- Reports ---- */
@@ -341,6 +393,21 @@ static void a_backtrace_names_functions_and_stops_at_the_first_one(void)
 	assert_matches(text,
 	               "Backtrace:\n   0  0x* a_backtrace_names_*selftest_run+0x*kernel_main+0x*entry+0x*\n");
 	assert_at_most(buffer.length, sizeof(text) - 1);
+}
+
+static void a_backtrace_of_frames_that_form_a_ring_ends(void)
+{
+	static char text[2048];
+	struct buffer_printer buffer;
+	uint64_t ring[4] = {(uintptr_t)&ring[2], 0x1111, (uintptr_t)&ring[0], 0x1111};
+
+	buffer_printer_init(&buffer, text, sizeof(text));
+	backtrace_print(&buffer.printer, 0, (uintptr_t)ring);
+	assert_matches(text, "Backtrace:\n   0  0x0000000000001111*\n      ... * times more\n");
+	ring[1] = 0x2222;
+	buffer_printer_init(&buffer, text, sizeof(text));
+	backtrace_print(&buffer.printer, 0, (uintptr_t)ring);
+	assert_matches(text, "Backtrace:\n   0  0x0000000000002222*\n  ... and so on\n");
 }
 
 static void symbols_are_found_both_ways(void)
@@ -380,8 +447,12 @@ static const struct test_case cases[] = {
         TEST_CASE(vmalloc_in_an_interrupt_is_reported),
         TEST_CASE(an_interrupt_without_a_handler_is_mentioned_and_passed),
         TEST_CASE(every_free_vector_reaches_its_handler),
+        TEST_CASE(a_spurious_interrupt_is_passed_over_in_silence),
+        TEST_CASE(every_vector_has_an_interrupt_gate_and_four_have_stacks_of_their_own),
         TEST_CASE(registering_a_handler_for_an_exception_is_a_mistake),
+        TEST_CASE(a_rate_that_the_timer_cannot_keep_is_a_mistake),
         TEST_CASE(a_backtrace_names_functions_and_stops_at_the_first_one),
+        TEST_CASE(a_backtrace_of_frames_that_form_a_ring_ends),
         TEST_CASE(symbols_are_found_both_ways),
 };
 

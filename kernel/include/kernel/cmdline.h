@@ -1,6 +1,6 @@
 /*
  * Kernel parameters: words separated by blanks, `name` or `name=value`. Known: test[=GLOB] bench[=GLOB] seed=N exit
- * shell, and what docs/ lists beside them. Unknown words and bad values are named in a warning and ignored.
+ * shell crash=NAME. The last of several wins; unknown words and bad values are named in a complaint and ignored.
  */
 #ifndef KERNEL_CMDLINE_H
 #define KERNEL_CMDLINE_H

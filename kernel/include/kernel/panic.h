@@ -19,6 +19,9 @@ enum { EXIT_PASSED = 0x10, EXIT_FAILED = 0x11, EXIT_PANIC = 0x12 };
  */
 void backtrace_print(struct printer *out, uint64_t rip, uint64_t rbp);
 
+/* Says on the console what lies at an address: a stack's guard page, or what mm_describe_address() knows of it. */
+void describe_address(vaddr_t va);
+
 /*
  * The next panic() or exception of this CPU resumes `context` instead of reporting, and ends the expectation. It comes
  * back at the nesting of handlers at which it was armed, so that a handler may be left this way.
@@ -43,8 +46,7 @@ struct expectation *panic_take_expectation(void);
 bool report_begin(void);
 NORETURN void report_end(void);
 
-/* What is going on, for reports: "test slab.names_are_copied"; NULL for nothing worth saying. The text is kept by
- * reference. */
+/* What is going on, for reports: "test slab.names_are_copied"; NULL for nothing. The text is kept by reference. */
 void panic_set_activity(const char *activity);
 
 /* The last warn() text, and how many there were, suppressed ones included; a test reads both. */

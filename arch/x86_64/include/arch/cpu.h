@@ -78,13 +78,16 @@ static inline uint64_t rdtsc(void)
 
 enum {
 	CR0_WP = 1 << 16,   /* read-only holds for the kernel too */
+	CR4_MCE = 1 << 6,   /* a machine check is an exception, not a shutdown */
 	CR4_PGE = 1 << 7,   /* global translations */
 	CR4_UMIP = 1 << 11, /* user code may not read GDT, IDT, TSS addresses */
 	CR4_SMEP = 1 << 20, /* the kernel does not execute user pages */
 	CR4_SMAP = 1 << 21, /* nor read them */
 };
-enum { MSR_EFER = 0xc0000080, MSR_GS_BASE = 0xc0000101 };
+enum { MSR_PAT = 0x277, MSR_EFER = 0xc0000080, MSR_GS_BASE = 0xc0000101 };
 enum { EFER_NXE = 1 << 11 };
+/* What <arch/pte.h> reads cache bits by; firmware may have had other ideas. */
+#define PAT_POWER_ON 0x0007040600070406UL
 
 static inline NORETURN void cpu_halt_forever(void)
 {
@@ -104,7 +107,7 @@ static inline void irq_disable(void)
 
 /* What the CPU can do, from CPUID; filled by cpu_init_features(). */
 struct cpu_features {
-	bool nx, gigabyte_pages, global_pages, smep, smap, umip;
+	bool nx, gigabyte_pages, global_pages, machine_check, pat, smep, smap, umip;
 	uint8_t physical_bits, linear_bits;
 	char vendor[13];
 	char brand[49];
@@ -114,7 +117,10 @@ extern struct cpu_features cpu_features;
 /* Reads CPUID; entry.asm has refused CPUs without long mode and NX. */
 void cpu_init_features(void);
 
-/* Turns on what the running CPU has: EFER.NXE, CR0.WP, CR4.PGE/SMEP/SMAP/UMIP. After the final page tables live. */
+/*
+ * Turns on what the running CPU has: EFER.NXE, CR0.WP, CR4.MCE/PGE/SMEP/SMAP/UMIP; puts the PAT as it is at power-on.
+ * After the final page tables live.
+ */
 void cpu_init_protection(void);
 
 #endif

@@ -7,6 +7,7 @@
 /* COM1, 115200 8N1, polled (National Semiconductor PC16550D). */
 void serial_init(void);
 void serial_write(const char *text, size_t length); /* turns \n into \r\n */
+bool serial_is_present(void);                       /* else writing goes nowhere, and nothing ever comes */
 bool serial_read(char *c);                          /* false if nothing has come */
 
 /*
@@ -26,7 +27,7 @@ long fw_cfg_read_file(const char *name, void *buffer, size_t capacity);
 void debug_exit(uint8_t value);
 
 /*
- * The 8254's channel 0 interrupts this CPU through the 8259 at `hz` (19 .. 1193182), calling `tick` in interrupt
+ * The 8254's channel 0 interrupts this CPU through the 8259 at `hz` (19 .. 596591), calling `tick` in interrupt
  * context. Every other line of the 8259s stays masked.
  */
 void timer_start(unsigned hz, void (*tick)(void));

@@ -19,7 +19,10 @@ struct spinlock {
 	uint32_t owner; /* debug: CPU id + 1; 0 when free */
 };
 
-#define SPINLOCK_INIT(lock_name, lock_rank) {.name = (lock_name), .rank = (lock_rank)}
+#define SPINLOCK_INIT(lock_name, lock_rank)              \
+	{                                                \
+		.name = (lock_name), .rank = (lock_rank) \
+	}
 
 /* Debug bookkeeping (spinlock.c); panics naming both locks. */
 void spinlock_note_acquire(struct spinlock *lock); /* before spinning */
