@@ -80,16 +80,17 @@ BUILD_release :=
 
 # `=`, not `:=`: the compiler may be installed by the same make that goes on to use it.
 KERNEL_CFLAGS = $(COMMON) -O2 $(BUILD_$(BUILD)) -ffreestanding -nostdinc \
-                -isystem $(shell $(CC) -print-file-name=include) -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
-                -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
+                -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -mcmodel=kernel -mno-red-zone \
+                -mgeneral-regs-only -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
                 -fno-asynchronous-unwind-tables
 KERNEL_NASMFLAGS := -f elf64 -g -F dwarf -Werror
 KERNEL_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none --fatal-warnings
 HOST_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
-# A commit's time stands for the build's, so that two builds of one commit are one and the same.
+export ISO_CMDLINE ?=
 export PYTHONDONTWRITEBYTECODE := 1
+# A commit's time stands for the build's, so that two builds of one commit are one and the same.
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 
 # ---- Kernel and ISO ------------------------------------------------------------------------------------------------
@@ -103,16 +104,16 @@ $(OUT)/%.c.o: %.c $(OUT)/flags | need-kernel
 	$(say) "CC      $<"
 	$(quiet)$(CC) $(KERNEL_CFLAGS) $(call layers,$<,$(ARCH)) -MMD -MP -c $< -o $@
 
-$(OUT)/%.asm.o: %.asm $(OUT)/flags | need-kernel
+$(OUT)/%.asm.o: %.asm tools/assemble $(OUT)/flags | need-kernel
 	@mkdir -p $(@D)
 	$(say) "NASM    $<"
-	$(quiet)$(NASM) $(KERNEL_NASMFLAGS) -I$(<D)/ -MD $(@:.o=.d) -MP $< -o $@
+	$(quiet)tools/assemble $< $@ $(NASM) $(KERNEL_NASMFLAGS)
 
 $(OUT)/octavo.elf: $(KERNEL_OBJ) linker.ld $(OUT)/flags
 	$(say) "LD      $@"
 	$(quiet)$(LD) $(KERNEL_LDFLAGS) -T linker.ld -Map $(@:.elf=.map) $(KERNEL_OBJ) -o $@
 
-$(OUT)/octavo.iso: $(OUT)/octavo.elf iso/boot/grub/grub.cfg tools/mkiso | need-iso
+$(OUT)/octavo.iso: $(OUT)/octavo.elf iso/boot/grub/grub.cfg tools/mkiso $(OUT)/iso.flags | need-iso
 	$(say) "ISO     $@"
 	$(quiet)tools/mkiso $< $@
 
@@ -155,9 +156,10 @@ $(FUZZ)/fuzz_%: $(FUZZ)/tests/host/fuzz_%.c.o $(FUZZ)/hosted.a
 # ---- Flags that change rebuild ---------------------------------------------------------------------------------------
 
 $(OUT)/flags: CONTENT = $(CC) $(KERNEL_CFLAGS) $(KERNEL_NASMFLAGS) $(KERNEL_LDFLAGS) $(KERNEL_SRC)
+$(OUT)/iso.flags: CONTENT = $(SOURCE_DATE_EPOCH) $(ISO_CMDLINE)
 $(HOST)/flags: CONTENT = $(HOST_CC) $(HOST_CFLAGS) $(HOST_SRC)
 $(FUZZ)/flags: CONTENT = $(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_LIB_SRC)
-$(OUT)/flags $(HOST)/flags $(FUZZ)/flags: FORCE
+$(OUT)/flags $(OUT)/iso.flags $(HOST)/flags $(FUZZ)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CONTENT)' | cmp -s - $@ || echo '$(CONTENT)' >$@
 
@@ -218,14 +220,16 @@ alone/%: % FORCE
 
 check-cppcheck: compile_commands.json | need-all
 	@mkdir -p build/cppcheck
-	@cppcheck --project=compile_commands.json --quiet --inline-suppr --enable=warning,performance,portability \
-		--suppressions-list=tools/cppcheck.suppressions --cppcheck-build-dir=build/cppcheck -j$(shell nproc) \
-		--error-exitcode=1
+	@cppcheck --project=compile_commands.json --quiet --enable=warning,performance,portability \
+		--suppressions-list=tools/cppcheck.suppressions --cppcheck-build-dir=build/cppcheck \
+		-j$(shell nproc) --error-exitcode=1
 
-# .clang-tidy has the checks, and why some are left out.
+# .clang-tidy has the checks, and why some are left out. Two files it cannot judge: one makes mistakes on purpose; in the
+# other it follows a tree that cannot be, as rb_check() shows after every step of the tests.
+TIDY_SKIPS := kernel/crash.c lib/rbtree.c
 check-tidy: compile_commands.json | need-all
-	@printf '%s\n' $(filter %.c,$(sort $(C_FILES))) | xargs -P$(shell nproc) -n4 clang-tidy -p . --quiet 2>build/tidy.log || \
-		{ cat build/tidy.log; exit 1; }
+	@printf '%s\n' $(filter-out $(TIDY_SKIPS),$(filter %.c,$(sort $(C_FILES)))) | \
+		xargs -P$(shell nproc) -n4 clang-tidy -p . --quiet 2>build/tidy.log || { cat build/tidy.log; exit 1; }
 
 format: | need-all ## rewrite the C files as .clang-format says
 	clang-format -i $(sort $(C_FILES))
@@ -242,6 +246,7 @@ help: ## this list
 	@echo "Variables (with their defaults):"
 	@echo "  FIRMWARE=bios|uefi ($(FIRMWARE))  MEM=256M ($(MEM))  CPUS=1 ($(CPUS))  BUILD=debug|release ($(BUILD))"
 	@echo "  CMDLINE=\"…\" kernel parameters, as tests need them: test=GLOB bench=GLOB seed=N exit shell"
+	@echo "  ISO_CMDLINE=\"…\" parameters written into the ISO, for machines without fw_cfg"
 	@echo "  SEED=n repeats a randomised run   V=1 shows whole commands   SECONDS=n for fuzz"
 
 # For editors and clang-tidy: how each C file is compiled, in the kernel if it is part of it, else on the host.

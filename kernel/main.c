@@ -190,7 +190,9 @@ static void start_memory(void)
 
 	if (mm_memblock()->lost)
 		warn("mm: %lu kB of RAM could not be used", mm_memblock()->lost >> 10);
+	kprintf("Physical memory:\n");
 	memory_map_dump(&console);
+	kprintf("Kernel address space:\n");
 	layout_dump(&console);
 	meminfo_dump(&console);
 }

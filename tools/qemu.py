@@ -55,7 +55,7 @@ class Machine:
             escaped = self.cmdline.strip().replace(",", ",,")
             words += ["-fw_cfg", f"name=opt/octavo/cmdline,string={escaped}"]
         if self.icount is not None:
-            words += ["-icount", f"shift={self.icount},sleep=off"]
+            words += ["-icount", f"shift={self.icount}"]
         return words
 
     def _memory(self):

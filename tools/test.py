@@ -24,6 +24,7 @@ from run_kernel import LOGS, Result, read, run_report, run_tests
 JOBS = 2
 KERNEL_LIMIT = 240  # seconds until a kernel counts as hung; the slowest take about a tenth
 FUZZ_SECONDS = 10
+BOOT_COST_PER_GIB = 200
 REPORTS = "tests/kernel/reports.txt"
 
 
@@ -69,6 +70,28 @@ def glob_row(seed):
         strangers = [suite for suite in result.names if not fnmatchcase(suite, "vmalloc*")]
         if strangers:
             result.fail(f"test=vmalloc* also ran {', '.join(strangers)}")
+        return result
+
+    return name, run
+
+
+def boot_cost_row():
+    """Bringing memory up costs next to nothing per GiB: guest instructions from entry to "mm ready", counted."""
+    name = f"release, boot from 2 GiB to 1 TiB, less than {BOOT_COST_PER_GIB} instructions per GiB"
+
+    def run():
+        insns = []
+        for mem, gib in (("2G", 2), ("1T", 1024)):
+            result = run_report(
+                machine("release", mem=mem, icount=0, cmdline="exit"), KERNEL_LIMIT, log_name(f"boot {mem}"),
+                ['BENCH {"name":"boot.mm_ready"'], qemu.PASSED,
+            )
+            if result.failed:
+                return result
+            insns += [int(n) for line in result.lines for n in re.findall(r'"boot.mm_ready","insns":(\d+)', line)]
+        per_gib = (insns[1] - insns[0]) / (1024 - 2)
+        if per_gib >= BOOT_COST_PER_GIB:
+            result.fail(f"{insns[0]} instructions with 2 GiB, {insns[1]} with 1 TiB: {per_gib:.0f} per GiB")
         return result
 
     return name, run
@@ -216,7 +239,7 @@ def rows(only, seed):
     host = [host_row(seed)]
     if only == "host":
         return host
-    kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded)]
+    kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row()]
     return host + kernels + list(report_rows()) + [gdb_row(), tools_row(), reproducible_row()] + list(fuzz_rows())
 
 

@@ -2,12 +2,16 @@
 """Tests of the test tools: each way to fail is shown to be seen, and named as what it was."""
 
 import os
+import shutil
+import subprocess
 import tempfile
 import unittest
 
 import qemu
 import run_kernel
 from ktap import KtapReader
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 GOOD = """KTAP version 1
 1..2
@@ -144,6 +148,26 @@ class Endings(unittest.TestCase):
     def test_a_report_must_end_with_its_status(self):
         result = self.run_one("panic: one\n", leave(0x10), run_kernel.run_report, ["panic: one"])
         self.assert_named(result, "exit status 33 (all passed), expected 37")
+
+
+class Tools(unittest.TestCase):
+    def run_script(self, *words, path=None):
+        environment = dict(os.environ, **({"PATH": path} if path else {}))
+        done = subprocess.run([os.path.join(HERE, words[0]), *words[1:]], env=environment, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_a_missing_tool_is_named_with_its_package_and_the_remedy(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            for tool in ("sh", "awk", "dirname"):
+                os.symlink(shutil.which(tool), os.path.join(scratch, tool))
+            status, text = self.run_script("need", "sh", "grub-mkrescue", path=scratch)
+        self.assertEqual((status, text), (1, "grub-mkrescue is missing (Debian package grub-common): run `make setup`.\n"))
+
+    def test_nothing_is_said_of_tools_that_are_there(self):
+        self.assertEqual(self.run_script("need", "sh", "/dev/null"), (0, ""))
+
+    def test_setup_does_nothing_the_second_time(self):
+        self.assertEqual(self.run_script("setup"), (0, "setup: every tool is here, nothing to do\n"))
 
 
 if __name__ == "__main__":
