@@ -44,16 +44,14 @@ static void note_warning(struct boot_info *out, const char *fmt, ...) PRINTF_LIK
 
 static void note_warning(struct boot_info *out, const char *fmt, ...)
 {
-	struct buffer_printer buffer;
 	va_list args;
 
 	if (out->nr_warnings == BOOT_WARNINGS_MAX) {
 		out->nr_warnings_dropped++;
 		return;
 	}
-	buffer_printer_init(&buffer, out->warnings[out->nr_warnings++], BOOT_WARNING_LENGTH);
 	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
+	vformat_buffer(out->warnings[out->nr_warnings++], BOOT_WARNING_LENGTH, fmt, args);
 	va_end(args);
 }
 

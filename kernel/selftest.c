@@ -106,12 +106,10 @@ static void PRINTF_LIKE(1, 2) fail_case(const char *fmt, ...)
 void test_fail(const char *file, int line, const char *fmt, ...)
 {
 	char text[256];
-	struct buffer_printer buffer;
 	va_list args;
 
-	buffer_printer_init(&buffer, text, sizeof(text));
 	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
+	vformat_buffer(text, sizeof(text), fmt, args);
 	va_end(args);
 	fail_case("%s:%d: %s", file, line, text);
 	context_resume(&now.end);

@@ -5,12 +5,10 @@
 const char *check_failed(const char *fmt, ...)
 {
 	static char text[256];
-	struct buffer_printer buffer;
 	va_list args;
 
-	buffer_printer_init(&buffer, text, sizeof(text));
 	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
+	vformat_buffer(text, sizeof(text), fmt, args);
 	va_end(args);
 	return text;
 }

@@ -356,14 +356,21 @@ void buffer_printer_init(struct buffer_printer *buffer, char *text, size_t capac
 		text[0] = '\0';
 }
 
-size_t format_buffer(char *text, size_t capacity, const char *fmt, ...)
+size_t vformat_buffer(char *text, size_t capacity, const char *fmt, va_list args)
 {
 	struct buffer_printer buffer;
-	va_list args;
 
 	buffer_printer_init(&buffer, text, capacity);
-	va_start(args, fmt);
 	vprint(&buffer.printer, fmt, args);
-	va_end(args);
 	return buffer.length;
+}
+
+size_t format_buffer(char *text, size_t capacity, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	size_t length = vformat_buffer(text, capacity, fmt, args);
+	va_end(args);
+	return length;
 }

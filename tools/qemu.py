@@ -64,7 +64,8 @@ class Machine:
         if size < 8 << 30:
             return ["-M", "q35", "-m", self.mem, "-cpu", self.cpu]
         backend = f"memory-backend-ram,id=m0,size={size},reserve=off"
-        wide = "" if "phys-bits" in self.cpu else ",phys-bits=46"
+        # Wide enough for RAM and the devices above it, and no wider: OVMF prepares all that the processor can address.
+        wide = f",phys-bits={max(40, size.bit_length() + 1)}"
         return ["-M", "q35,memory-backend=m0", "-object", backend, "-m", self.mem, "-cpu", self.cpu + wide]
 
 

@@ -29,10 +29,7 @@ static struct {
 
 static void format_text(char text[TEXT_MAX], const char *fmt, va_list args)
 {
-	struct buffer_printer buffer;
-
-	buffer_printer_init(&buffer, text, TEXT_MAX);
-	vprint(&buffer.printer, fmt, args);
+	vformat_buffer(text, TEXT_MAX, fmt, args);
 }
 
 /* The next case would wait for the lock for ever. (Who expects a panic under one lets go of it after.) */

@@ -127,13 +127,11 @@ void host_test_fail(const char *file, int line, const char *what)
 void test_fail(const char *file, int line, const char *fmt, ...)
 {
 	static _Thread_local char what[768];
-	struct buffer_printer buffer;
 	va_list args;
 
 	test_panic_arm(false);
-	buffer_printer_init(&buffer, what, sizeof(what));
 	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
+	vformat_buffer(what, sizeof(what), fmt, args);
 	va_end(args);
 	host_test_fail(file, line, what);
 }

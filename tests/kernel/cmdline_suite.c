@@ -7,12 +7,10 @@ static unsigned nr_complaints;
 
 static void note_complaint(const char *fmt, ...)
 {
-	struct buffer_printer buffer;
 	va_list args;
 
-	buffer_printer_init(&buffer, complaints, sizeof(complaints));
 	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
+	vformat_buffer(complaints, sizeof(complaints), fmt, args);
 	va_end(args);
 	nr_complaints++;
 }

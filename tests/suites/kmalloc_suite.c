@@ -10,25 +10,12 @@
 #include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
 #include <slab_model.h>
+#include <expected.h>
 #include "../../mm/slab_internal.h"
 
 static const size_t class_sizes[KMALLOC_CACHES] = {8,   16,  32,   64,   96,   128, 192,
                                                    256, 512, 1024, 2048, 4096, 8192};
 static struct slab_model model;
-
-static const char *expected(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static const char *expected(const char *fmt, ...)
-{
-	static char pattern[256];
-	struct buffer_printer buffer;
-	va_list args;
-
-	buffer_printer_init(&buffer, pattern, sizeof(pattern));
-	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
-	va_end(args);
-	return pattern;
-}
 
 static void *must(void *pointer)
 {

@@ -10,6 +10,7 @@
 #include <mm/page_alloc.h>
 #include <mm/slab.h>
 #include <slab_model.h>
+#include <expected.h>
 #include "../../mm/slab_internal.h"
 
 enum { CACHES = 6, STEPS_HOSTED = 4000, STEPS_KERNEL = 800 };
@@ -47,20 +48,6 @@ static void clean_up(void)
 	}
 	nr_held = 0;
 	hog_release();
-}
-
-static const char *expected(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static const char *expected(const char *fmt, ...)
-{
-	static char pattern[256];
-	struct buffer_printer buffer;
-	va_list args;
-
-	buffer_printer_init(&buffer, pattern, sizeof(pattern));
-	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
-	va_end(args);
-	return pattern;
 }
 
 static unsigned slot_of(const void *object)

@@ -37,5 +37,6 @@ void buffer_printer_init(struct buffer_printer *buffer, char *text, size_t capac
 
 /* snprintf's contract: returns the length the whole text would have had, without the NUL. */
 size_t format_buffer(char *text, size_t capacity, const char *fmt, ...) PRINTF_LIKE(3, 4);
+size_t vformat_buffer(char *text, size_t capacity, const char *fmt, va_list args) PRINTF_LIKE(3, 0);
 
 #endif
