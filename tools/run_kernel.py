@@ -100,7 +100,7 @@ def read(path):
 def panic_report(lines):
     """From the panic's first line to the end; short of that, the last lines."""
     for index, line in enumerate(lines):
-        if re.search(r"\bpanic\b", line, re.IGNORECASE):
+        if re.search(r"^(PANIC|FAULT) on CPU|\bpanic:", line):
             return lines[index : index + 60]
     return lines[-20:]
 
