@@ -16,6 +16,11 @@ endif
 ifeq ($(filter $(FIRMWARE),bios uefi),)
 $(error FIRMWARE is `$(FIRMWARE)`, but must be bios or uefi)
 endif
+# $(1): a variable; $(2): what its value must match; $(3): the same in words
+require = $(if $(shell printf '%s\n' '$($(1))' | grep -qxE '$(2)' && echo yes),,$(error $(1) is `$($(1))`, but must be $(3)))
+$(call require,MEM,[1-9][0-9]*[KMGT],a number and K M G or T; 32M or more)
+$(call require,CPUS,[1-9][0-9]*,1 or more)
+$(call require,SEED,([0-9]+|0x[0-9a-fA-F]+)?,a number)
 
 CC      := gcc
 HOST_CC := gcc
@@ -195,8 +200,8 @@ bench: | need-run ## guest instructions per operation, counted with -icount in t
 	@tools/run_kernel.py --iso build/release/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --bench \
 		--cmdline "$(or $(CMDLINE),bench exit) $(SEEDED)"
 
-fuzz: fuzzers ## libFuzzer over the parsers of untrusted input for SECONDS (60) each; finds stay in tests/host/corpus
-	@for target in $(FUZZ_TARGETS); do tools/fuzz $$target $(SECONDS) || exit 1; done
+fuzz: fuzzers ## libFuzzer over the parsers of untrusted input for SECONDS (60) each; KEEP=keep adds its finds to the corpus
+	@for target in $(FUZZ_TARGETS); do tools/fuzz $$target $(SECONDS) $(KEEP) || exit 1; done
 
 hosted: $(HOST)/octavo-tests
 fuzzers: $(FUZZ_TARGETS)

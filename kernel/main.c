@@ -1,5 +1,5 @@
 /*
- * From the boot loader's jump to the prompt, as a table of contents. The only file that sees both boot/ and mm/: it turns
+ * From the boot loader's jump to the prompt, as a table of contents. The only file where boot/ and mm/ meet: it turns
  * what the loader said and where the linker put things into the plain data that mm_init() takes.
  */
 #include <arch/cpu.h>
@@ -131,14 +131,16 @@ static size_t describe_image(struct mm_segment *segments)
 	segments[count++] = image_segment("text", text_start, text_end, PAGE_KERNEL_ROX);
 	segments[count++] = image_segment("rodata", rodata_start, rodata_end, PAGE_KERNEL_RO);
 	while (start < data_end) {
-		const char *end = data_end;
+		const char *end = data_end, *name = "data";
 		for (const struct guarded_stack *s = guarded_stacks; s->what; s++) {
 			const char *hole = vaddr_pointer(s->guard.start);
 			if (hole >= start && hole < end)
 				end = hole;
+			if (vaddr_pointer(s->stack.start) == start)
+				name = s->what;
 		}
 		if (start < end)
-			segments[count++] = image_segment("data", start, end, PAGE_KERNEL);
+			segments[count++] = image_segment(name, start, end, PAGE_KERNEL);
 		start = end + PAGE_SIZE;
 	}
 	return count;
@@ -184,7 +186,7 @@ static void start_memory(void)
 	if (refusal)
 		panic("mm: %s", refusal);
 	uint64_t ready = time_since_boot();
-	kprintf("BENCH {\"name\":\"boot.mm_ready\",\"insns\":%lu,\"n\":1}\n", ready);
+	kprintf("BENCH {\"name\":\"boot.mm_ready\",\"%s\":%lu,\"n\":1}\n", bench_unit(), ready);
 	if (boot_info.text_screen.raw)
 		vga_init(ioremap(boot_info.text_screen.raw, VGA_TEXT_BYTES));
 
@@ -226,6 +228,6 @@ void kernel_main(uint32_t magic, paddr_t info)
 	bool passed = do_as_told();
 	if (parameters.exit)
 		debug_exit(passed ? EXIT_PASSED : EXIT_FAILED);
-	kprintf("Nothing left to do: halted.\n");
+	kprintf("Nothing left to do: halted. (In QEMU, Ctrl-A X leaves.)\n");
 	cpu_halt_forever();
 }

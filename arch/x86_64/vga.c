@@ -9,6 +9,7 @@
 enum { COLUMNS = 80, ROWS = 25, ATTRIBUTE = 0x07 /* light grey on black */ };
 enum { GRAPHICS_INDEX = 0x3ce, GRAPHICS_DATA = 0x3cf, GRAPHICS_MISC = 6 };
 enum { MISC_GRAPHICS = 1 << 0, MISC_WINDOW = 3 << 2 /* all ones: 32 KiB at 0xb8000 */ };
+enum { CRTC_INDEX = 0x3d4, CRTC_DATA = 0x3d5, CRTC_CURSOR_START = 0x0a, CURSOR_OFF = 1 << 5 };
 enum { BOCHS_INDEX = 0x1ce, BOCHS_DATA = 0x1cf, BOCHS_ID = 0, BOCHS_ENABLE = 4 };
 
 static uint16_t *cells; /* NULL: silent */
@@ -37,6 +38,10 @@ void vga_init(uint16_t *framebuffer)
 	static bool cleared;
 
 	cells = framebuffer && is_text_mode() ? framebuffer : NULL;
+	if (cells) {
+		outb(CRTC_INDEX, CRTC_CURSOR_START);
+		outb(CRTC_DATA, CURSOR_OFF); /* the loader's would stay where it was */
+	}
 	for (unsigned y = 0; cells && !cleared && y < ROWS; y++)
 		clear_row(y);
 	cleared |= cells != NULL;

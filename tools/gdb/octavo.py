@@ -143,6 +143,8 @@ class describe(Command):
     """describe ADDRESS: what lies there (any expression)."""
 
     def invoke(self, argument, from_tty):
+        if not argument:
+            raise gdb.GdbError("describe ADDRESS")
         target = value(argument)
         if target.type.code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY):
             target = target.address
