@@ -87,7 +87,7 @@ BUILD_release :=
 KERNEL_CFLAGS = $(COMMON) -O2 $(BUILD_$(BUILD)) -ffreestanding -nostdinc \
                 -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -mcmodel=kernel -mno-red-zone \
                 -mgeneral-regs-only -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
-                -fno-asynchronous-unwind-tables
+                -fno-asynchronous-unwind-tables -Wframe-larger-than=2048 # a larger frame might step over a guard page
 KERNEL_NASMFLAGS := -f elf64 -g -F dwarf -Werror
 KERNEL_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none --fatal-warnings
 HOST_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all

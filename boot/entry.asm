@@ -348,7 +348,7 @@ boot_pdpt_low:      resb PAGE
 boot_pdpt_image:    resb PAGE
 boot_directories:   resb PAGE * GIB_MAPPED
 
-section .bss.stacks nobits alloc noexec write align=4096
+section .stacks nobits alloc noexec write align=4096
 
 ; Stacks grow down into a page that the final page tables leave unmapped.
 %macro GUARDED_STACK 3			; guard, stack, bytes
