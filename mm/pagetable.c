@@ -322,22 +322,20 @@ static enum map_result map_below(struct map_job *job, pte_t *e, unsigned level, 
 static enum map_result map_level(struct map_job *job, pte_t *table, unsigned level, uint64_t last,
                                  uint64_t *added)
 {
-	for (;;) {
-		size_t fit = map_leaves_fit(job, level, last);
-		if (fit) {
-			pte_t *first = &table[pt_index(vaddr(job->va), level)];
-			*added += job->pages ? map_scattered(job, first, fit)
-			                     : map_contiguous(job, first, level, fit);
-		}
-		if (job->va > last)
-			return MAP_DONE;
+	while (job->va <= last) {
 		pte_t *e = &table[pt_index(vaddr(job->va), level)];
+		size_t fit = map_leaves_fit(job, level, last);
+		size_t done = 0;
+		if (fit)
+			done = job->pages ? map_scattered(job, e, fit) : map_contiguous(job, e, level, fit);
+		*added += done;
+		if (done)
+			continue;
 		enum map_result result = map_below(job, e, level, part_end(job->va, level, last), added);
 		if (result != MAP_DONE)
 			return result;
-		if (job->va > last)
-			return MAP_DONE;
 	}
+	return MAP_DONE;
 }
 
 static bool map_range(const char *call, struct map_job *job, struct vrange va)

@@ -28,8 +28,7 @@ struct mm_reservation {
 
 /* Everything mm_init() needs to know about the machine: plain data, no boot protocol, no linker symbols. */
 struct mm_boot_map {
-	const struct prange
-	        *available; /* what firmware calls RAM; any order, overlaps and odd bounds allowed */
+	const struct prange *available; /* what firmware calls RAM: any order, overlaps, odd bounds */
 	size_t nr_available;
 	const struct prange *unavailable; /* what it calls anything else: wins over available */
 	size_t nr_unavailable;
