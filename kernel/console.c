@@ -71,6 +71,15 @@ static void console_write(struct printer *printer, const char *text, size_t leng
 
 struct printer console = {.write = console_write, .symbol = symbol_find};
 
+void console_format(char *text, size_t capacity, const char *fmt, va_list args)
+{
+	struct buffer_printer buffer;
+
+	buffer_printer_init(&buffer, text, capacity);
+	buffer.printer.symbol = console.symbol;
+	vprint(&buffer.printer, fmt, args);
+}
+
 void console_init(void)
 {
 	serial_init();

@@ -142,11 +142,7 @@ NORETURN void report_end(void)
 
 static NORETURN void resume(struct expectation *expected, const char *fmt, va_list args)
 {
-	struct buffer_printer buffer;
-
-	buffer_printer_init(&buffer, expected->message, sizeof(expected->message));
-	buffer.printer.symbol = console.symbol;
-	vprint(&buffer.printer, fmt, args);
+	console_format(expected->message, sizeof(expected->message), fmt, args);
 	this_cpu()->interrupt_depth = expected->interrupt_depth;
 	context_resume(&expected->context);
 }
@@ -211,13 +207,10 @@ static bool warn_permit(void)
 void warn(const char *fmt, ...)
 {
 	irqflags_t flags = irq_save();
-	struct buffer_printer buffer;
 	va_list args;
 
-	buffer_printer_init(&buffer, last_warning, sizeof(last_warning));
-	buffer.printer.symbol = console.symbol;
 	va_start(args, fmt);
-	vprint(&buffer.printer, fmt, args);
+	console_format(last_warning, sizeof(last_warning), fmt, args);
 	va_end(args);
 	warnings++;
 	if (!quiet && warn_permit())

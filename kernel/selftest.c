@@ -85,14 +85,10 @@ void test_step(uint64_t step)
 /* The first failure is the cause; what the clean-up then stumbles over is not. */
 static void give_verdict(enum outcome outcome, const char *fmt, va_list args)
 {
-	struct buffer_printer buffer;
-
 	if (now.outcome == FAILED)
 		return;
 	now.outcome = outcome;
-	buffer_printer_init(&buffer, now.reason, sizeof(now.reason));
-	buffer.printer.symbol = console.symbol;
-	vprint(&buffer.printer, fmt, args);
+	console_format(now.reason, sizeof(now.reason), fmt, args);
 }
 
 static void PRINTF_LIKE(1, 2) fail_case(const char *fmt, ...)
