@@ -80,8 +80,8 @@ def boot_cost_row():
     name = f"release, boot from 2 GiB to 1 TiB, less than {BOOT_COST_PER_GIB} instructions per GiB"
 
     def run():
-        insns = []
-        for mem, gib in (("2G", 2), ("1T", 1024)):
+        insns, gibibytes = [], {"2G": 2, "1T": 1024}
+        for mem in gibibytes:
             result = run_report(
                 machine("release", mem=mem, icount=0, cmdline="exit"), KERNEL_LIMIT, log_name(f"boot {mem}"),
                 ['BENCH {"name":"boot.mm_ready"'], qemu.PASSED,
@@ -89,7 +89,7 @@ def boot_cost_row():
             if result.failed:
                 return result
             insns += [int(n) for line in result.lines for n in re.findall(r'"boot.mm_ready","insns":(\d+)', line)]
-        per_gib = (insns[1] - insns[0]) / (1024 - 2)
+        per_gib = (insns[1] - insns[0]) / (gibibytes["1T"] - gibibytes["2G"])
         if per_gib >= BOOT_COST_PER_GIB:
             result.fail(f"{insns[0]} instructions with 2 GiB, {insns[1]} with 1 TiB: {per_gib:.0f} per GiB")
         return result

@@ -9,6 +9,7 @@
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
+#include <expected.h>
 
 extern const struct test_suite page_alloc_suite;
 
@@ -383,12 +384,11 @@ static void an_exact_free_with_another_size_changes_nothing(void)
 	/* 4 pages would be the first of its blocks, and leave the fifth behind. */
 	static const size_t others[] = {1, 3, 4, 6, 8, 16};
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		char pattern[128];
-		format_buffer(
-		        pattern, sizeof(pattern),
-		        "free_pages_exact: pfn 0x* order *: %zu pages, but the exact allocation by * has 5",
-		        others[i]);
-		expect_panic(pattern, free_pages_exact(five, others[i] * PAGE_SIZE));
+		expect_panic(
+		        expected(
+		                "free_pages_exact: pfn 0x* order *: %zu pages, but the exact allocation by * has 5",
+		                others[i]),
+		        free_pages_exact(five, others[i] * PAGE_SIZE));
 	}
 	expect_panic("free_pages_exact: 0x*: size 0 is none that was ever given", free_pages_exact(five, 0));
 	expect_panic("free_pages_exact: 0x*: size 18446744073709551615 is none that was ever given",

@@ -19,9 +19,9 @@ struct test_case {
 	const char *name;
 	void (*run)(void);
 };
-#define TEST_CASE(function)         \
-	{                           \
-#function, function \
+#define TEST_CASE(function)                        \
+	{                                          \
+		.name = #function, .run = function \
 	}
 
 struct test_suite {
@@ -38,13 +38,13 @@ struct test_suite {
 
 /* Provided by the runner. */
 NORETURN void test_fail(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
-NORETURN void test_skip(const char *fmt, ...)
-        PRINTF_LIKE(1, 2); /* leaves the case as skipped, with the reason */
-void test_note(const char *fmt, ...)
-        PRINTF_LIKE(1, 2);          /* a diagnostic line; shown on the kernel's serial line */
-struct printer *test_printer(void); /* the same as a sink */
-uint64_t test_seed(void);           /* of this run; seed=N repeats it. A failure prints it */
-bool test_is_hosted(void);          /* for sizes of workloads only, never for what is asserted */
+/* Leaves the case as skipped, with the reason. */
+NORETURN void test_skip(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* A diagnostic line, shown on the kernel's serial line; and the same as a sink. */
+void test_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
+struct printer *test_printer(void);
+uint64_t test_seed(void);  /* of this run; seed=N repeats it. A failure prints it */
+bool test_is_hosted(void); /* for sizes of workloads only, never for what is asserted */
 
 /* Remembered and printed when the case fails: which step of a randomised case it was. */
 void test_step(uint64_t step);
