@@ -30,7 +30,8 @@ enum { FRAME_ENTRY_BYTES = 16 };
 
 uintptr_t host_ram_base, host_ram_span, host_frames_base;
 
-_Thread_local struct cpu host_cpu = {.irqs_enabled = true};
+struct cpu host_cpus[CPUS_MAX] = {{.irqs_enabled = true}};
+_Thread_local struct cpu *host_cpu = &host_cpus[0];
 
 static struct {
 	int file;
@@ -220,5 +221,8 @@ void host_machine_activate(paddr_t root)
 
 void host_cpu_enter(uint32_t id)
 {
-	host_cpu = (struct cpu){.id = id, .irqs_enabled = true};
+	host_cpu = &host_cpus[id];
+	host_cpu->id = id;
+	host_cpu->irqs_enabled = true;
+	host_cpu->interrupt_depth = host_cpu->held_locks = 0;
 }

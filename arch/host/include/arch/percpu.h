@@ -3,15 +3,19 @@
 #define ARCH_PERCPU_H
 
 #include <lib/compiler.h>
+#include <lib/counters.h>
 
 enum { CPUS_MAX = 64, HELD_LOCKS_MAX = 8 };
 
+struct page_cpu;
 struct spinlock;
 
 struct cpu {
 	uint32_t id;
 	uint32_t interrupt_depth; /* a test raises it to stand in a handler */
 	bool irqs_enabled;
+	struct page_cpu *pages; /* mm's: this CPU's own free pages; NULL until it has some */
+	uint64_t counters[CPU_COUNTERS];
 	uint32_t held_locks;
 	const struct spinlock *held[HELD_LOCKS_MAX];
 };
@@ -21,11 +25,19 @@ struct cpu {
  * wrong with UBSan: gcc 12 takes "is the address null" from the flags of an addition that ld relaxes to lea,
  * which sets none.
  */
-extern _Thread_local struct cpu host_cpu __attribute__((tls_model("local-exec")));
+extern struct cpu host_cpus[CPUS_MAX];
+extern _Thread_local struct cpu *host_cpu __attribute__((tls_model("local-exec")));
 
 static inline struct cpu *this_cpu(void)
 {
-	return &host_cpu;
+	return host_cpu;
+}
+
+/* Atomic, as another thread may read the sum meanwhile. */
+static ALWAYS_INLINE void cpu_count(enum cpu_counter counter, uint64_t n)
+{
+	uint64_t *own = &this_cpu()->counters[counter];
+	__atomic_store_n(own, *own + n, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -6,15 +6,19 @@
 #define ARCH_PERCPU_H
 
 #include <lib/compiler.h>
+#include <lib/counters.h>
 
 enum { CPUS_MAX = 64, HELD_LOCKS_MAX = 8 };
 
+struct page_cpu;
 struct spinlock;
 
 struct cpu {
 	struct cpu *self;         /* at gs:0 */
 	uint32_t id;              /* 0 is the CPU that booted */
 	uint32_t interrupt_depth; /* nesting of handlers; trap.asm counts it. Offset asserted there */
+	struct page_cpu *pages;   /* mm's: this CPU's own free pages; NULL until it has some */
+	uint64_t counters[CPU_COUNTERS];
 	/* Debug build: the spinlocks this CPU holds, in order of taking. */
 	uint32_t held_locks;
 	const struct spinlock *held[HELD_LOCKS_MAX];
@@ -27,6 +31,15 @@ static inline struct cpu *this_cpu(void)
 	struct cpu *cpu;
 	__asm__("movq %%gs:0, %0" : "=r"(cpu));
 	return cpu;
+}
+
+/* One instruction, so that a handler of this CPU cannot come between. pre: `counter` is a constant */
+static ALWAYS_INLINE void cpu_count(enum cpu_counter counter, uint64_t n)
+{
+	__asm__ volatile("addq %0, %%gs:%c1"
+	                 :
+	                 : "er"(n), "i"(offsetof(struct cpu, counters) + counter * sizeof(uint64_t))
+	                 : "memory", "cc");
 }
 
 #endif

@@ -9,6 +9,7 @@
 #define ARCH_SPINLOCK_H
 
 #include <arch/irq.h>
+#include <arch/smp.h>
 #include <lib/compiler.h>
 
 struct spinlock {
@@ -41,7 +42,7 @@ static inline void spin_lock(struct spinlock *lock)
 		spinlock_note_acquire(lock);
 	uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
 	while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket)
-		__builtin_ia32_pause();
+		cpu_relax();
 	if (IS_DEBUG)
 		spinlock_note_acquired(lock);
 }
