@@ -20,13 +20,8 @@
 #include <lib/align.h>
 #include <lib/check.h>
 #include <lib/printer.h>
-#include <lib/string.h>
 #include "multiboot2.h"
-
-struct span {
-	const uint8_t *bytes;
-	size_t size;
-};
+#include "span.h"
 
 struct handoff {
 	struct boot_info *out;
@@ -59,21 +54,6 @@ static void note_in_use(struct boot_info *out, const char *what, struct prange r
 {
 	if (prange_size(range))
 		out->in_use[out->nr_in_use++] = (struct boot_in_use){what, range};
-}
-
-/* Copies `size` bytes from offset `at` of the span. False if they are not all there. Alignment does not matter. */
-static MUST_USE bool copy_out(struct span from, size_t at, void *to, size_t size)
-{
-	if (at > from.size || size > from.size - at)
-		return false;
-	memcpy(to, from.bytes + at, size);
-	return true;
-}
-
-/* pre: at <= span.size */
-static struct span span_after(struct span span, size_t at)
-{
-	return (struct span){span.bytes + at, span.size - at};
 }
 
 /* The text in `from`, up to its NUL or its end, as a string of less than `capacity` bytes. */
@@ -120,7 +100,7 @@ static MUST_USE const char *read_map(struct handoff *h, struct span payload)
 	struct multiboot2_mmap map;
 	struct multiboot2_mmap_entry entry;
 
-	CHECK(copy_out(payload, 0, &map, sizeof(map)), "multiboot2: memory map of %zu bytes has no header",
+	CHECK(span_copy(payload, 0, &map, sizeof(map)), "multiboot2: memory map of %zu bytes has no header",
 	      payload.size);
 	CHECK(map.entry_size >= sizeof(entry) && is_aligned(map.entry_size, MULTIBOOT2_ALIGN),
 	      "multiboot2: memory map entries of %u bytes: need a multiple of %d, at "
@@ -131,7 +111,7 @@ static MUST_USE const char *read_map(struct handoff *h, struct span payload)
 	      "multiboot2: memory map of %zu bytes ends within an entry of %u", entries.size, map.entry_size);
 	if (++h->nr_maps == 2)
 		note_warning(h->out, "several memory maps: taken together");
-	for (size_t at = 0; copy_out(entries, at, &entry, sizeof(entry)); at += map.entry_size)
+	for (size_t at = 0; span_copy(entries, at, &entry, sizeof(entry)); at += map.entry_size)
 		CHECK(add_range(h->out, &entry),
 		      "multiboot2: memory map entry %zu of %zu is one too many: room for %d",
 		      at / map.entry_size + 1, entries.size / map.entry_size, BOOT_RANGES_MAX);
@@ -144,7 +124,7 @@ static void read_module(struct boot_info *out, struct span payload)
 {
 	struct multiboot2_module loaded;
 
-	if (!copy_out(payload, 0, &loaded, sizeof(loaded))) {
+	if (!span_copy(payload, 0, &loaded, sizeof(loaded))) {
 		note_warning(out, "module tag of %zu bytes: ignored", payload.size);
 	} else if (loaded.end < loaded.start) {
 		note_warning(out, "module ends at 0x%x, before its start 0x%x: ignored", loaded.end,
@@ -167,19 +147,10 @@ static void read_framebuffer(struct boot_info *out, struct span payload)
 	enum { EGA_TEXT = 0xb8000, COLUMNS = 80, LINES = 25, LINE_BYTES = 2 * COLUMNS };
 	struct multiboot2_framebuffer screen;
 
-	if (copy_out(payload, 0, &screen, sizeof(screen)) && screen.type == MULTIBOOT2_FRAMEBUFFER_TEXT &&
+	if (span_copy(payload, 0, &screen, sizeof(screen)) && screen.type == MULTIBOOT2_FRAMEBUFFER_TEXT &&
 	    screen.address == EGA_TEXT && screen.width == COLUMNS && screen.height >= LINES &&
 	    screen.pitch == LINE_BYTES)
 		out->text_screen = paddr(EGA_TEXT);
-}
-
-static MUST_USE bool sums_to_zero(const uint8_t *bytes, size_t size)
-{
-	uint8_t sum = 0;
-
-	while (size--)
-		sum += bytes[size];
-	return sum == 0;
 }
 
 enum { RSDP_OLD = 20, RSDP_NEW = 36 };
@@ -193,8 +164,9 @@ static void read_rsdp(struct boot_info *out, struct span payload, size_t length)
 
 	if (out->rsdp_length >= length)
 		return;
-	if (!copy_out(payload, 0, rsdp, length) || memcmp(rsdp, signature, sizeof(signature)) != 0 ||
-	    !sums_to_zero(rsdp, RSDP_OLD) || !sums_to_zero(rsdp, length)) {
+	if (!span_copy(payload, 0, rsdp, length) || memcmp(rsdp, signature, sizeof(signature)) != 0 ||
+	    !span_sums_to_zero((struct span){rsdp, RSDP_OLD}) ||
+	    !span_sums_to_zero((struct span){rsdp, length})) {
 		note_warning(out, "ACPI root pointer of %zu bytes is cut or fails its checksum: ignored",
 		             length);
 		return;
@@ -247,18 +219,18 @@ static MUST_USE bool find_symbols(const struct handoff *h, struct elf64_section 
 {
 	struct multiboot2_elf_sections sections;
 
-	if (!copy_out(h->sections, 0, &sections, sizeof(sections)) || sections.entry_size < sizeof(*symbols))
+	if (!span_copy(h->sections, 0, &sections, sizeof(sections)) || sections.entry_size < sizeof(*symbols))
 		return false;
 	struct span headers = span_after(h->sections, sizeof(sections));
 	if (sections.count > headers.size / sections.entry_size)
 		return false;
 	for (size_t i = 0; i < sections.count; i++) {
-		if (!copy_out(headers, i * sections.entry_size, symbols, sizeof(*symbols)))
+		if (!span_copy(headers, i * sections.entry_size, symbols, sizeof(*symbols)))
 			return false;
 		if (symbols->type == ELF_SECTION_SYMBOLS)
 			return symbols->link < sections.count &&
-			       copy_out(headers, (size_t)symbols->link * sections.entry_size, strings,
-			                sizeof(*strings)) &&
+			       span_copy(headers, (size_t)symbols->link * sections.entry_size, strings,
+			                 sizeof(*strings)) &&
 			       strings->type == ELF_SECTION_STRINGS;
 	}
 	return false;
@@ -338,7 +310,7 @@ static MUST_USE const char *read_tags(struct handoff *h, struct span block)
 	size_t at = sizeof(struct multiboot2_info);
 
 	/* Invariant: at is a multiple of 8; the tags before it lay in the block and have been read. */
-	while (copy_out(block, at, &tag, sizeof(tag))) {
+	while (span_copy(block, at, &tag, sizeof(tag))) {
 		CHECK(tag.size >= sizeof(tag),
 		      "multiboot2: tag of type %u at offset %zu has size %u, less than its "
 		      "header",
