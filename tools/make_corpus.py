@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the seeds of tests/host/fuzz_handoff.c: physical memories of a few KiB, the block's place in the first 2 bytes.
+"""Writes the seeds of tests/host/fuzz_*.c: physical memories of a few KiB.
 
-Usage: tools/make_corpus.py [tests/host/corpus/handoff]
+handoff: the information block's place is in the first 2 bytes.
+acpi: the first 64 bytes are the root pointer, the memory map, and which tables are to be given a right checksum.
+
+Usage: tools/make_corpus.py [tests/host/corpus]
 """
 import pathlib
 import struct
@@ -34,13 +37,16 @@ def sections(*headers, count=None, size=64):
     return tag(9, struct.pack("<III", len(headers) if count is None else count, size, 0) + b"".join(headers))
 
 
-def rsdp(new):
-    raw = bytearray(b"RSD PTR \0seed  \0\0\0\0\0" + bytes(16))
-    raw[15] = 2 if new else 0
-    raw[20] = 36
+def root_pointer(revision, rsdt=0, xsdt=0, length=36):
+    raw = bytearray(b"RSD PTR \0seed  \0" + struct.pack("<IIQI", rsdt, length, xsdt, 0))
+    raw[15] = revision
     raw[8] = -sum(raw[:20]) & 0xFF
     raw[32] = -sum(raw) & 0xFF
-    return tag(15 if new else 14, bytes(raw if new else raw[:20]))
+    return bytes(raw)
+
+
+def rsdp(new):
+    return tag(15, root_pointer(2)) if new else tag(14, root_pointer(0)[:20])
 
 
 def memory(*tags, end=True, total=None, at=BLOCK):
@@ -84,8 +90,70 @@ SEEDS = {
     "block_at_0": memory(PLAIN, at=8),
 }
 
-folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/host/corpus/handoff")
-folder.mkdir(parents=True, exist_ok=True)
-for name, seed in SEEDS.items():
-    (folder / name).write_bytes(seed)
-print(f"{len(SEEDS)} seeds in {folder}")
+
+LIST, MADT = 0x40, 0xC0
+WHOLE = 0xFFFF  # as the end of a range: the end of all addresses
+ENABLED, ONLINE_CAPABLE = 1, 2
+
+
+def table(signature, body, length=None):
+    raw = bytearray(signature + struct.pack("<I", 36 + len(body) if length is None else length) + bytes(28) + body)
+    raw[9] = -sum(raw) & 0xFF
+    return bytes(raw)
+
+
+def apic(number, flags=ENABLED, length=8):
+    return struct.pack("<BBBBI", 0, length, 0, number, flags)
+
+
+def x2apic(number, flags=ENABLED):
+    return struct.pack("<BBHIII", 9, 16, 0, number, flags, 0)
+
+
+def madt(*entries, registers=0xFEE00000, length=None):
+    return table(b"APIC", struct.pack("<II", registers, 1) + b"".join(entries), length)
+
+
+def pointers(signature, *at, length=None):
+    return table(signature, b"".join(struct.pack("<Q" if signature == b"XSDT" else "<I", a) for a in at), length)
+
+
+def firmware(*tables, revision=2, size=36, ranges=((0x40, WHOLE, 3),), length=36):
+    """`tables` are (address, bytes): the first is the list, as XSDT or RSDT; all get a right checksum."""
+    at = tables[0][0]
+    plan = root_pointer(revision, at if revision < 2 else 0, at, length) + struct.pack("<BBH", size | 0x80, len(ranges), 0)
+    plan += b"".join(struct.pack("<HHH", *r) for r in ranges).ljust(18, b"\0")
+    plan += b"".join(struct.pack("<H", a) for a, _ in tables[:3]).ljust(6, b"\0")
+    raw = bytearray(plan)
+    for place, body in tables:
+        raw[len(raw) :] = bytes(max(0, place + len(body) - len(raw)))
+        raw[place : place + len(body)] = body
+    return bytes(raw)
+
+
+CPUS = madt(apic(0), apic(1), apic(2, 0), apic(3, ONLINE_CAPABLE))
+XSDT = (LIST, pointers(b"XSDT", 0x80, MADT))
+ACPI_SEEDS = {
+    "xsdt": firmware(XSDT, (MADT, CPUS)),
+    "rsdt": firmware((LIST, pointers(b"RSDT", 0, MADT)), (MADT, CPUS), revision=0, size=20),
+    "x2apic": firmware(XSDT, (MADT, madt(x2apic(0), x2apic(0x100), apic(0), x2apic(0xFFFFFFFF), apic(255)))),
+    "override": firmware(XSDT, (MADT, madt(apic(0), struct.pack("<BBHQ", 5, 12, 0, 0x100000000)))),
+    "registers_in_ram": firmware(XSDT, (MADT, CPUS), ranges=((0x40, 0x200, 3), (0x1000, WHOLE, RAM))),
+    "many_cpus": firmware(XSDT, (MADT, madt(*(x2apic(n) for n in range(300))))),
+    "entry_of_length_0": firmware(XSDT, (MADT, madt(apic(0), apic(1, length=0)))),
+    "entry_too_long": firmware(XSDT, (MADT, madt(apic(0), apic(1, length=9)))),
+    "no_cpu": firmware(XSDT, (MADT, madt(apic(0, ONLINE_CAPABLE)))),
+    "no_madt": firmware((LIST, pointers(b"XSDT", 0x80, 0x90, TOP - 1))),
+    "madt_too_long": firmware(XSDT, (MADT, madt(apic(0), length=(1 << 20) + 1))),
+    "madt_past_its_range": firmware(XSDT, (MADT, CPUS), ranges=((0x40, MADT + 50, 3), (MADT + 50, WHOLE, 3))),
+    "list_too_long": firmware((LIST, pointers(b"XSDT", *[MADT] * 4, length=36 + 8 * 1025)), (MADT, CPUS)),
+    "list_ends_within_a_pointer": firmware((LIST, pointers(b"XSDT", MADT, MADT, length=47)), (MADT, CPUS)),
+    "root_too_long": firmware(XSDT, (MADT, CPUS), length=40),
+}
+
+folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/host/corpus")
+for target, seeds in (("handoff", SEEDS), ("acpi", ACPI_SEEDS)):
+    (folder / target).mkdir(parents=True, exist_ok=True)
+    for name, seed in seeds.items():
+        (folder / target / name).write_bytes(seed)
+    print(f"{len(seeds)} seeds in {folder / target}")

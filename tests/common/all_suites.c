@@ -1,11 +1,12 @@
 /* The order in which suites run: each relies on what the ones before it have shown. */
 #include "all_suites.h"
 
-extern const struct test_suite lib_suite, rbtree_suite, memblock_suite, handoff_suite, buddy_suite,
-        page_alloc_suite, slab_suite, kmalloc_suite, va_space_suite, pagetable_suite, vmalloc_suite, mm_suite;
+extern const struct test_suite lib_suite, rbtree_suite, memblock_suite, handoff_suite, acpi_suite,
+        buddy_suite, page_alloc_suite, slab_suite, kmalloc_suite, va_space_suite, pagetable_suite,
+        vmalloc_suite, mm_suite;
 
 const struct test_suite *const all_suites[] = {
-        &lib_suite,  &rbtree_suite,  &memblock_suite, &handoff_suite,   &buddy_suite,   &page_alloc_suite,
-        &slab_suite, &kmalloc_suite, &va_space_suite, &pagetable_suite, &vmalloc_suite, &mm_suite,
-        NULL,
+        &lib_suite,       &rbtree_suite,     &memblock_suite, &handoff_suite, &acpi_suite,
+        &buddy_suite,     &page_alloc_suite, &slab_suite,     &kmalloc_suite, &va_space_suite,
+        &pagetable_suite, &vmalloc_suite,    &mm_suite,       NULL,
 };
