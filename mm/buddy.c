@@ -260,6 +260,8 @@ static NOINLINE enum buddy_misuse classify(const struct buddy *buddy, uint64_t n
 		return BUDDY_RESERVED;
 	if (block->type == PAGE_FREE)
 		return page_entry_written(buddy->frames, n) ? BUDDY_FREE : BUDDY_NEVER;
+	if (block->type == PAGE_CACHED)
+		return BUDDY_CACHED;
 	if (block != &buddy->frames[n])
 		return BUDDY_INSIDE;
 	return block->type == PAGE_HELD ? BUDDY_WRONG_ORDER : BUDDY_WRONG_TYPE;

@@ -26,9 +26,9 @@ static void describe_directmap(vaddr_t address, struct printer *out)
 		print(out, "direct map, reserved frame 0x%lx", frame.raw);
 		return;
 	}
-	print(out, "direct map, frame 0x%lx in the %s block of order %u at frame 0x%lx", frame.raw,
-	      page_type_name(block->type), block->order, page_to_pfn(block).raw);
-	if (block->type != PAGE_FREE)
+	print(out, "direct map, frame 0x%lx in the block of order %u at frame 0x%lx (%s)", frame.raw,
+	      block->order, page_to_pfn(block).raw, page_type_name(block->type));
+	if (block->type >= PAGE_HELD)
 		print(out, " from %pS", (void *)page_caller(block));
 }
 

@@ -30,9 +30,11 @@ struct page_array page_array;
 const char *page_type_name(unsigned type)
 {
 	static const char *const names[PAGE_TYPES] = {
-	        [PAGE_NONE] = "none",       [PAGE_FREE] = "free",        [PAGE_HELD] = "held",
-	        [PAGE_EXACT] = "exact",     [PAGE_TAIL] = "exact tail",  [PAGE_SLAB] = "slab",
-	        [PAGE_KMALLOC] = "kmalloc", [PAGE_TABLE] = "page table", [PAGE_VMALLOC] = "vmalloc",
+	        [PAGE_NONE] = "none",        [PAGE_FREE] = "free",
+	        [PAGE_HELD] = "held",        [PAGE_CACHED] = "free, kept by a CPU",
+	        [PAGE_EXACT] = "exact",      [PAGE_TAIL] = "exact tail",
+	        [PAGE_SLAB] = "slab",        [PAGE_KMALLOC] = "kmalloc",
+	        [PAGE_TABLE] = "page table", [PAGE_VMALLOC] = "vmalloc",
 	};
 	return type < PAGE_TYPES ? names[type] : "corrupt";
 }

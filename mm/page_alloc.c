@@ -1,13 +1,26 @@
 /*
- * The page allocator: one buddy per zone behind one lock each, and the policy around them.
+ * The page allocator: one buddy per zone behind one lock each, lists of each CPU's own in front of them, and the
+ * policy around them.
  *
  * A request names the highest zone it can live with. It takes from there downward, never upward, as each
  * zone's memory serves every use of the zones above it. A zone keeps the last `reserve` frames for
  * __GFP_HIGH, who cannot wait. What none of the zones gives is asked of the shrinkers, if the flags allow,
  * and tried again; only then is it refused.
  *
- *	take downward ──► shrinkers, take again ──► __GFP_NOFAIL: take the reserve, or panic
- *	                                       └──► refuse: NULL and one warning
+ *	take downward ──► shrinkers, all CPUs' lists, take again ──► __GFP_NOFAIL: take the reserve, or panic
+ *	                                                        └──► refuse: NULL and one warning
+ *
+ * Blocks of order 0 to 3 come from and go to a list of the CPU that asks, one per zone and order:
+ *
+ *	CPU 0   [ · · · · ↕ ]      CPU 1   [ · · ↕ ]          alloc and free: one push or pop, no lock
+ *	              ║ a batch          ║                     refill, drain: one lock round for a batch
+ *	       ═══════╩══════════════════╩═══════
+ *	         zone's lock │ zone's buddy
+ *
+ * A list is a struct cpu_stack (<arch/cpu_stack.h>): push and pop are restartable sequences, so that an interrupt
+ * handler may allocate and free at any instruction, and nothing is paid for it. Refilling and draining, and all that
+ * reaches for another CPU's list, run on the CPU whose list it is with interrupts masked. Blocks freed by another CPU
+ * than they came from go home by a drain, a batch at a time.
  *
  * Z1  Every zone's buddy is sound (buddy.c, I1 to I7).
  * Z2  The zones' spans are disjoint, ascending, and cut at ZONE_DMA_END and ZONE_DMA32_END: a frame's number
@@ -16,10 +29,16 @@
  * Z4  An exact allocation is what buddy_trim() leaves of a block: one per bit of the number of pages, largest
  *     first. The first is PAGE_EXACT (PAGE_KMALLOC while kmalloc() has it) and knows the number, the others are
  *     PAGE_TAIL and know the first. So no part can be freed by itself, nor the whole as something else.
+ * Z5  A block in a CPU's list is PAGE_CACHED, of that list's zone and order, and in no other list. The buddy takes
+ *     it for held, so it does not merge; it is free in every other respect. What a CPU keeps it may use, reserve or
+ *     not.
  *
  * Locking: one zone lock at a time, for a bounded number of blocks (the batches below); only
  * alloc_pages_range() walks free lists under it. Nothing is cleared, reclaimed, warned about or reported while
- * it is held. Alloc and free cost what the buddy costs, plus one lock round.
+ * it is held.
+ *
+ * Wrong frees are noticed before a block enters a list, by its entry alone. Two CPUs that free one block within the
+ * same few instructions both find it held; then the second of its two allocations finds it so, and says so.
  *
  * Mistakes. All name the call; those of the free functions continue "pfn 0x… order …: " and then, exactly:
  *
@@ -29,6 +48,7 @@
  *	never allocated, in the free block of order … at pfn 0x…
  *	reserved, not the allocator's
  *	already free, in the free block of order … at pfn 0x…, last held by …
+ *	already free, in the block of order … at pfn 0x… that a CPU keeps, last held by …
  *	inside the block of order … at pfn 0x…, … by …                     (a tail; "held", "slab", … by whom)
  *	held with order … by …
  *	belongs to …, order …, by …                                       (another layer's; "exact")
@@ -37,6 +57,8 @@
  */
 #include <mm/page_alloc.h>
 
+#include <arch/cpu_stack.h>
+#include <arch/smp.h>
 #include <lib/bits.h>
 #include <lib/check.h>
 #include <lib/panic.h>
@@ -44,6 +66,7 @@
 #include <lib/string.h>
 #include <mm/fault_inject.h>
 #include <mm/lock_rank.h>
+#include "page_alloc_internal.h"
 
 enum {
 	RESERVE_FRACTION = 256, /* of a zone */
@@ -52,6 +75,10 @@ enum {
 	/* Single frames per lock round: interrupts wait for some 5,000 instructions at most. */
 	ALLOC_BATCH = GROUP_FRAMES,
 	FREE_BATCH = 32,
+	BULK_BY_ONE = 16, /* so few frames come and go through the CPU's list */
+
+	BATCH_FRACTION = 1024, /* of a zone: what a CPU's list moves at a time */
+	BATCH_MAX = 63,        /* a list holds two batches */
 };
 
 struct zone zones[NR_ZONES] = {
@@ -69,12 +96,21 @@ static const uint64_t zone_end[NR_ZONES] = {
         [ZONE_NORMAL] = PFN_NONE,
 };
 
+/* The first zone that has memory at all, from the top: where a request without zone flags begins. */
+static unsigned top_zone = ZONE_NORMAL;
+
+/* The booting CPU's lists. */
+static struct page_cpu boot_lists;
+
 /* Z2 */
+static inline unsigned zone_index(pfn_t frame)
+{
+	return (unsigned)(frame.raw >= zone_end[ZONE_DMA]) + (unsigned)(frame.raw >= zone_end[ZONE_DMA32]);
+}
+
 static inline struct zone *zone_of(pfn_t frame)
 {
-	if (frame.raw >= zone_end[ZONE_DMA32])
-		return &zones[ZONE_NORMAL];
-	return &zones[frame.raw >= zone_end[ZONE_DMA] ? ZONE_DMA32 : ZONE_DMA];
+	return &zones[zone_index(frame)];
 }
 
 void page_alloc_init(pfn_t end)
@@ -85,8 +121,12 @@ void page_alloc_init(pfn_t end)
 		buddy_init(&zones[z].buddy, pfn_to_page(pfn(0)), pfn(start), pfn(stop), page_array_end(),
 		           page_array.backed);
 		zones[z].reserve = 0;
+		zones[z].batch = 0;
 		start = stop;
 	}
+	top_zone = ZONE_NORMAL;
+	memset(&boot_lists, 0, sizeof(boot_lists)); /* no capacity yet: everything goes the long way */
+	this_cpu()->pages = &boot_lists;
 }
 
 void page_alloc_add(struct prange range)
@@ -104,10 +144,42 @@ void page_alloc_add(struct prange range)
 	}
 }
 
+/* Room for two batches of each zone's frames, in blocks of each order. */
+static void size_lists(struct page_cpu *lists)
+{
+	for (unsigned z = 0; z < NR_ZONES; z++) {
+		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++)
+			page_cpu_list(lists, z, order)->capacity = 2 * (zones[z].batch >> order);
+	}
+}
+
 void page_alloc_ready(void)
 {
-	for (unsigned z = 0; z < NR_ZONES; z++)
-		zones[z].reserve = min_u64(zones[z].buddy.nr_managed / RESERVE_FRACTION, RESERVE_MAX);
+	for (unsigned z = 0; z < NR_ZONES; z++) {
+		struct zone *zone = &zones[z];
+		zone->reserve = min_u64(zone->buddy.nr_managed / RESERVE_FRACTION, RESERVE_MAX);
+		zone->batch = (uint32_t)min_u64(zone->buddy.nr_managed / BATCH_FRACTION, BATCH_MAX);
+		if (zone->buddy.nr_managed)
+			top_zone = z;
+	}
+	size_lists(&boot_lists);
+}
+
+bool page_cpu_create(struct cpu *cpu)
+{
+	struct page_cpu *lists = alloc_pages_exact(sizeof(*lists), GFP_KERNEL | __GFP_ZERO);
+
+	if (!lists)
+		return false;
+	size_lists(lists);
+	cpu->pages = lists;
+	return true;
+}
+
+void page_cpu_destroy(struct cpu *cpu)
+{
+	free_pages_exact(cpu->pages, sizeof(*cpu->pages));
+	cpu->pages = NULL;
 }
 
 /* What was asked, by whom: one of these per public call. */
@@ -143,8 +215,8 @@ static NOINLINE void warn_refused(const struct request *want)
 		return;
 	warn("%s: order %u refused, flags 0x%x (%s), from %pS; frames left: DMA %zu, DMA32 %zu, Normal %zu",
 	     want->call, want->order, want->gfp, describe_flags(want->gfp, flags, sizeof(flags)),
-	     (void *)want->caller, zones[ZONE_DMA].buddy.nr_free, zones[ZONE_DMA32].buddy.nr_free,
-	     zones[ZONE_NORMAL].buddy.nr_free);
+	     (void *)want->caller, zone_free_pages(&zones[ZONE_DMA]), zone_free_pages(&zones[ZONE_DMA32]),
+	     zone_free_pages(&zones[ZONE_NORMAL]));
 }
 
 /* Flags that cannot be meant are the caller's mistake, whether or not there is memory. */
@@ -159,11 +231,107 @@ static inline void check_flags(const struct request *want)
 	DEBUG_ASSERT(!(want->gfp & __GFP_RECLAIM) || this_cpu()->held_locks == 0);
 }
 
-static inline int highest_zone(gfp_t gfp)
+static inline unsigned highest_zone(gfp_t gfp)
 {
 	if (likely(!(gfp & (__GFP_DMA | __GFP_DMA32))))
-		return ZONE_NORMAL;
+		return top_zone;
 	return gfp & __GFP_DMA ? ZONE_DMA : ZONE_DMA32;
+}
+
+/* ---- This CPU's lists ---------------------------------------------------------------------------------- */
+
+/* Z5 ends: a block from a list becomes the caller's. */
+static ALWAYS_INLINE struct page *issue(struct page *page, unsigned order, uintptr_t caller)
+{
+	if (unlikely(page->type_order != page_type_order(PAGE_CACHED, order)))
+		panic("alloc_pages: pfn 0x%lx in the list of CPU %u is %s, order %u: freed twice at once, or its entry was written over; last held by %pS",
+		      page_to_pfn(page).raw, this_cpu()->id, page_type_name(page->type), page->order,
+		      (void *)page_caller(page));
+	page->type_order = page_type_order(PAGE_HELD, order);
+	page->caller = (uint32_t)caller;
+	return page;
+}
+
+/* A batch out of the buddy, if it has one to spare. Interrupts masked. */
+static void list_refill(struct zone *zone, unsigned order, struct cpu_stack *list)
+{
+	struct buddy *buddy = &zone->buddy;
+	size_t keep = zone->reserve + (1UL << order);
+
+	spin_lock(&zone->lock);
+	for (uint32_t wanted = list->capacity / 2; wanted && buddy->nr_free >= keep; wanted--) {
+		struct page *page = buddy_alloc(buddy, order);
+		if (!page)
+			break;
+		page->type = PAGE_CACHED;
+		list->items[list->count++] = page;
+	}
+	spin_unlock(&zone->lock);
+	cpu_count(COUNT_PAGE_REFILLS, 1);
+}
+
+/* The list's oldest `count` blocks go to the buddy; what was freed last stays. Interrupts masked. */
+static void list_drain(struct zone *zone, unsigned order, struct cpu_stack *list, uint32_t count)
+{
+	bool sound = true;
+
+	spin_lock(&zone->lock);
+	for (uint32_t i = 0; i < count; i++) {
+		struct page *page = list->items[i];
+		sound &= page->type_order == page_type_order(PAGE_CACHED, order);
+		page->type = PAGE_HELD;
+		sound &= buddy_free(&zone->buddy, page_to_pfn(page), order) == BUDDY_OK;
+	}
+	spin_unlock(&zone->lock);
+	list->count -= count;
+	memmove(list->items, list->items + count, list->count * sizeof(*list->items));
+	cpu_count(COUNT_PAGE_DRAINS, 1);
+	ASSERT(sound); /* Z5 */
+}
+
+/* All lists of this CPU; *blocks grows by the frames of what a request for single frames could not have had. */
+static void drain_this_cpu(void *larger)
+{
+	irqflags_t flags = irq_save();
+	for (unsigned z = 0; z < NR_ZONES; z++) {
+		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++) {
+			struct cpu_stack *list = page_cpu_list(this_cpu()->pages, z, order);
+			if (!list->count)
+				continue;
+			if (order)
+				__atomic_fetch_add((size_t *)larger, (size_t)list->count << order,
+				                   __ATOMIC_RELAXED);
+			list_drain(&zones[z], order, list, list->count);
+		}
+	}
+	irq_restore(flags);
+}
+
+static void drain_other_cpu(void *drained)
+{
+	size_t singles = 0;
+
+	for (unsigned z = 0; z < NR_ZONES; z++)
+		singles += page_cpu_list(this_cpu()->pages, z, 0)->count;
+	__atomic_fetch_add((size_t *)drained, singles, __ATOMIC_RELAXED);
+	drain_this_cpu(drained);
+}
+
+/* Frames that requests of this CPU could not have had before, or not in larger blocks. */
+static size_t drain_every_cpu(void)
+{
+	size_t drained = 0;
+	cpuset_t others = cpus_online() & ~(1ULL << this_cpu()->id);
+
+	if (others)
+		cpu_call(others, drain_other_cpu, &drained);
+	drain_this_cpu(&drained);
+	return drained;
+}
+
+void drain_all_pages(void)
+{
+	(void)drain_every_cpu();
 }
 
 /* From the zone's lists, wholly inside the range that was asked for, if one was. */
@@ -193,13 +361,33 @@ static struct page *zone_take(struct zone *zone, const struct request *want, siz
 	return page;
 }
 
+/* From this CPU's list, refilled if it is empty. */
+static struct page *list_take(struct zone *zone, const struct request *want)
+{
+	irqflags_t flags = irq_save();
+	struct cpu_stack *list = page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), want->order);
+
+	if (!list->count)
+		list_refill(zone, want->order, list);
+	struct page *page = cpu_stack_pop(list);
+	irq_restore(flags);
+	return page ? issue(page, want->order, want->caller) : NULL;
+}
+
+static inline bool is_listed(const struct request *want)
+{
+	return want->order < CPU_LIST_ORDERS && want->count == 1UL << want->order && !want->range;
+}
+
 static struct page *take(const struct request *want, bool use_reserve)
 {
-	for (int z = highest_zone(want->gfp); z >= 0; z--) {
+	for (int z = (int)highest_zone(want->gfp); z >= 0; z--) {
 		struct zone *zone = &zones[z];
 		if (!zone->buddy.nr_managed)
 			continue;
-		struct page *page = zone_take(zone, want, use_reserve ? 0 : zone->reserve);
+		struct page *page = is_listed(want) ? list_take(zone, want) : NULL;
+		if (!page)
+			page = zone_take(zone, want, use_reserve ? 0 : zone->reserve);
 		if (page)
 			return page;
 	}
@@ -213,11 +401,15 @@ static NOINLINE struct page *take_hard(const struct request *want)
 	struct page *page = NULL;
 
 	if (want->gfp & __GFP_RECLAIM) {
+		size_t freed;
 		do {
-			if (!reclaim_pages())
-				break;
+			freed = reclaim_pages();
 			page = take(want, use_reserve);
-		} while (!page && nofail);
+		} while (!page && nofail && freed);
+	} else {
+		size_t larger = 0;
+		drain_this_cpu(&larger); /* all that may be had without waiting for others */
+		page = take(want, use_reserve);
 	}
 	if (!page && nofail) {
 		page = take(want, true);
@@ -264,10 +456,31 @@ static inline struct request block_request(const char *call, uintptr_t caller, g
 	        .call = call, .caller = caller, .gfp = gfp, .order = order, .count = 1UL << (order & 63)};
 }
 
+static NOINLINE struct page *alloc_pages_slow(gfp_t gfp, unsigned order, uintptr_t caller)
+{
+	struct request want = block_request("alloc_pages", caller, gfp, order);
+	return allocate(&want);
+}
+
+/* Nothing about the request needs a second look: any zone, no clearing, and a list of its order. */
+static ALWAYS_INLINE bool is_plain(gfp_t gfp, unsigned order)
+{
+	enum { PLAIN = __GFP_RECLAIM | __GFP_HIGH | __GFP_NOWARN | __GFP_NOFAIL | __GFP_HIGHMEM };
+	bool may_wait = !(gfp & __GFP_RECLAIM) || !in_interrupt();
+
+	if (IS_DEBUG && (fault_inject_armed || ((gfp & __GFP_RECLAIM) && this_cpu()->held_locks)))
+		return false;
+	return order < CPU_LIST_ORDERS && !(gfp & ~(gfp_t)PLAIN) && may_wait;
+}
+
 struct page *alloc_pages(gfp_t gfp, unsigned order)
 {
-	struct request want = block_request("alloc_pages", CALLER_ADDRESS, gfp, order);
-	return allocate(&want);
+	if (likely(is_plain(gfp, order))) {
+		struct page *page = cpu_stack_pop(page_cpu_list(this_cpu()->pages, top_zone, order));
+		if (likely(page))
+			return issue(page, order, CALLER_ADDRESS);
+	}
+	return alloc_pages_slow(gfp, order, CALLER_ADDRESS);
 }
 
 unsigned long __get_free_pages(gfp_t gfp, unsigned order)
@@ -347,9 +560,13 @@ static size_t take_bulk(const struct request *want, size_t count, struct page **
 	bool use_reserve = want->gfp & __GFP_HIGH;
 	size_t got = 0;
 
-	for (int z = highest_zone(want->gfp); z >= 0 && got < count; z--)
+	for (int z = (int)highest_zone(want->gfp); z >= 0 && got < count; z--) {
+		struct page *page;
+		while (count - got && count - got <= BULK_BY_ONE && (page = list_take(&zones[z], want)))
+			pages[got++] = page;
 		got += zone_take_bulk(&zones[z], use_reserve ? 0 : zones[z].reserve, count - got, pages + got,
 		                      (uint32_t)want->caller);
+	}
 	return got;
 }
 
@@ -422,6 +639,9 @@ static NORETURN void report_mistake(const char *call, const struct mistake *m)
 	case BUDDY_FREE:
 		panic("%s: pfn 0x%lx order %u: already free, in the free block of order %u at pfn 0x%lx, last held by %pS",
 		      call, frame, m->order, block->order, head, (void *)m->last_caller);
+	case BUDDY_CACHED:
+		panic("%s: pfn 0x%lx order %u: already free, in the block of order %u at pfn 0x%lx that a CPU keeps, last held by %pS",
+		      call, frame, m->order, block->order, head, (void *)m->last_caller);
 	case BUDDY_INSIDE:
 		panic("%s: pfn 0x%lx order %u: inside the block of order %u at pfn 0x%lx, %s by %pS", call,
 		      frame, m->order, block->order, head, type, holder);
@@ -447,7 +667,7 @@ static inline pfn_t checked_pfn(const char *call, const struct page *page)
 	return page_to_pfn(page);
 }
 
-static void release(const char *call, pfn_t frame, unsigned order)
+static NOINLINE void release_slow(const char *call, pfn_t frame, unsigned order)
 {
 	struct zone *zone = zone_of(frame);
 
@@ -459,6 +679,44 @@ static void release(const char *call, pfn_t frame, unsigned order)
 		report_mistake(call, &mistake);
 	}
 	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+/* Puts a block that Z5 holds for into the list of this CPU, which is full: half of it goes home first. */
+static NOINLINE void list_put_slow(struct zone *zone, struct page *page, unsigned order)
+{
+	irqflags_t flags = irq_save();
+	struct cpu_stack *list = page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), order);
+
+	if (list->count == list->capacity)
+		list_drain(zone, order, list, list->capacity - list->capacity / 2);
+	if (!cpu_stack_push(list, page)) { /* a zone too small for lists */
+		page->type = PAGE_HELD;
+		irq_restore(flags);
+		release_slow("__free_pages", page_to_pfn(page), order);
+		return;
+	}
+	irq_restore(flags);
+}
+
+/*
+ * The one question of a free: is this frame the head of a held block of this order? As its head was checked when it was
+ * handed out, alignment and span need no question of their own. Whoever asks wrongly is judged under the zone's lock.
+ */
+static ALWAYS_INLINE void release(const char *call, pfn_t frame, unsigned order)
+{
+	struct page *page = pfn_to_page(frame);
+
+	if (unlikely(order >= CPU_LIST_ORDERS || !page_is_backed(frame) ||
+	             !page_entry_written(pfn_to_page(pfn(0)), frame.raw) ||
+	             page->type_order != page_type_order(PAGE_HELD, order))) {
+		release_slow(call, frame, order);
+		return;
+	}
+	struct zone *zone = zone_of(frame);
+	page->type = PAGE_CACHED;
+	if (unlikely(
+	            !cpu_stack_push(page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), order), page)))
+		list_put_slow(zone, page, order);
 }
 
 void __free_pages(struct page *page, unsigned order)
@@ -536,6 +794,11 @@ static inline bool lies_in(const struct zone *zone, const struct page *page)
 /* Single frames, a lock round per run in one zone. What comes before a mistake is freed. */
 static void release_bulk(const char *call, size_t count, struct page *const *pages)
 {
+	if (count <= BULK_BY_ONE) {
+		for (size_t i = 0; i < count; i++)
+			release(call, checked_pfn(call, pages[i]), 0);
+		return;
+	}
 	for (size_t i = 0; i < count;) {
 		struct zone *zone = zone_of(checked_pfn(call, pages[i]));
 		size_t stop = min_u64(i + FREE_BATCH, count);
@@ -605,14 +868,27 @@ size_t reclaim_pages(void)
 	DEBUG_ASSERT(this_cpu()->held_locks == 0); /* a shrinker takes locks of every rank */
 	list_for_each_entry (shrinker, &shrinkers, link)
 		freed += shrinker->shrink();
-	return freed;
+	return freed + drain_every_cpu();
+}
+
+/* Exact while nobody else allocates or frees. */
+size_t zone_free_pages(const struct zone *zone)
+{
+	size_t sum = zone->buddy.nr_free;
+
+	for (unsigned id = 0; id < cpus_possible(); id++) {
+		const struct cpu *cpu = cpu_by_id(id);
+		if (cpu && cpu->pages)
+			sum += page_cpu_frames(cpu->pages, (unsigned)(zone - zones));
+	}
+	return sum;
 }
 
 size_t nr_free_pages(void)
 {
 	size_t sum = 0;
 	for (unsigned z = 0; z < NR_ZONES; z++)
-		sum += zones[z].buddy.nr_free;
+		sum += zone_free_pages(&zones[z]);
 	return sum;
 }
 

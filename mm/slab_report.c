@@ -36,6 +36,7 @@ static const char *name_frame(pfn_t frame, const struct page *block)
 		return page_is_backed(frame) ? "reserved memory" : "no RAM";
 	switch (block->type) {
 	case PAGE_FREE:
+	case PAGE_CACHED:
 		return "a free page";
 	case PAGE_HELD:
 		return "a page of alloc_pages()";

@@ -60,10 +60,26 @@ void irq_register(unsigned vector, void (*handler)(struct trap_frame *frame))
 	handlers[vector] = handler;
 }
 
+/* linker.ld: every sequence that <arch/cpu_stack.h> put into the code. Each is a few instructions; there are about ten. */
+struct restart_range {
+	uint64_t start, end;
+};
+extern const struct restart_range restart_ranges[], restart_ranges_end[];
+
+void restart_interrupted_sequence(struct trap_frame *frame)
+{
+	for (const struct restart_range *range = restart_ranges; range < restart_ranges_end; range++) {
+		if (frame->rip - range->start < range->end - range->start)
+			frame->rip = range->start;
+	}
+}
+
 void trap_entry(struct trap_frame *frame)
 {
 	unsigned vector = (unsigned)frame->vector;
 
+	if (vector >= TRAP_EXCEPTIONS)
+		restart_interrupted_sequence(frame);
 	if (vector < TRAP_EXCEPTIONS)
 		trap_handle(frame);
 	else if (pic_is_spurious(vector))

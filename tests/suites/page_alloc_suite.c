@@ -5,6 +5,7 @@
 #include <test/test.h>
 
 #include <arch/irq.h>
+#include <arch/smp.h>
 #include <lib/bits.h>
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
@@ -54,6 +55,16 @@ static void drop(struct page *page)
 {
 	if (page)
 		__free_pages(page, page->order);
+}
+
+/* The zone that serves a plain request. */
+static unsigned top_zone(void)
+{
+	unsigned z = NR_ZONES - 1;
+
+	while (!zones[z].buddy.nr_managed)
+		z--;
+	return z;
 }
 
 static uint32_t interrupt_depth;
@@ -178,6 +189,7 @@ static void zone_dma_exhausted_comes_back_block_by_block(void)
 {
 	static uint32_t before[PAGE_ORDERS];
 
+	drain_all_pages();
 	for (unsigned order = 0; order < PAGE_ORDERS; order++)
 		before[order] = zones[ZONE_DMA].buddy.free[order].count;
 	struct page_list all = PAGE_LIST_INIT;
@@ -191,6 +203,7 @@ static void zone_dma_exhausted_comes_back_block_by_block(void)
 	assert_int_equal(zones[ZONE_DMA].buddy.nr_free, 0);
 	assert_sound(page_alloc_check());
 	free_page_list(&all);
+	drain_all_pages();
 	assert_int_equal(all.count, 0);
 	assert_int_equal(all.head, PFN_NONE);
 	for (unsigned order = 0; order < PAGE_ORDERS; order++)
@@ -453,12 +466,17 @@ static void a_bulk_free_may_mix_zones(void)
 
 static void a_bulk_free_reports_the_frame_that_is_wrong(void)
 {
-	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 3, pages), 3);
-	__free_page(pages[1]);
-	expect_panic(
-	        "free_pages_bulk: pfn 0x* order 0: already free, in the free block of order * at pfn 0x*",
-	        free_pages_bulk(3, pages));
-	__free_page(pages[2]); /* the first was freed, the third never reached */
+	for (volatile unsigned drained = 0; drained < 2; drained++) {
+		assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 3, pages), 3);
+		__free_page(pages[1]);
+		if (drained)
+			drain_all_pages();
+		expect_panic(
+		        drained ? "free_pages_bulk: pfn 0x* order 0: already free, in the free block of order *"
+		                : "free_pages_bulk: pfn 0x* order 0: already free, in the block of order 0 *",
+		        free_pages_bulk(3, pages));
+		__free_page(pages[2]); /* the first was freed, the third never reached */
+	}
 
 	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 2, pages), 2);
 	struct page *second = pages[1];
@@ -545,8 +563,65 @@ static void every_mistaken_free_is_reported_exactly(void)
 	page->type = PAGE_HELD;
 	__free_pages(page, 2);
 	expect_panic(
+	        "__free_pages: pfn 0x* order 2: already free, in the block of order 2 at pfn 0x* that a CPU keeps, last held by *",
+	        __free_pages(page, 2));
+	drain_all_pages();
+	expect_panic(
 	        "__free_pages: pfn 0x* order 2: already free, in the free block of order * at pfn 0x*, last held by *",
 	        __free_pages(page, 2));
+}
+
+static void a_block_freed_twice_at_once_is_noticed_when_it_is_handed_out_again(void)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	assert_non_null(page);
+	__free_page(page);
+	page->type = PAGE_HELD; /* as if another CPU had found it held, freed it, and been given it */
+	expect_panic("alloc_pages: pfn 0x* in the list of CPU 0 is held, order 0: freed twice at once, *",
+	             drop(alloc_page(GFP_KERNEL)));
+	__free_page(page); /* it left the list with the report */
+}
+
+/* Small blocks come out of this CPU's own list, and go back there: the buddy is not asked. */
+static void small_blocks_meet_the_zone_once_a_batch(void)
+{
+	enum { BLOCKS = 256 };
+	uint32_t batch = zones[top_zone()].batch;
+	uint64_t before = counter_sum(COUNT_PAGE_REFILLS) + counter_sum(COUNT_PAGE_DRAINS);
+
+	if (batch < 8)
+		test_skip("the zone is too small for lists");
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		pages[i] = alloc_page(GFP_KERNEL);
+		assert_non_null(pages[i]);
+	}
+	for (unsigned i = 0; i < BLOCKS; i++)
+		__free_page(pages[i]);
+	uint64_t met = counter_sum(COUNT_PAGE_REFILLS) + counter_sum(COUNT_PAGE_DRAINS) - before;
+	assert_at_least(met, 2);
+	assert_at_most(met, 2 * (BLOCKS / batch + 2));
+
+	for (unsigned i = 0; i < 1000; i++)
+		drop(alloc_pages(GFP_KERNEL, i % 4));
+	assert_at_most(counter_sum(COUNT_PAGE_REFILLS) + counter_sum(COUNT_PAGE_DRAINS) - before - met, 8);
+}
+
+static void what_a_cpu_keeps_is_free_and_found_before_anything_is_refused(void)
+{
+	size_t before = zone_free_pages(&zones[ZONE_DMA]);
+
+	for (unsigned order = 0; order < 4; order++) /* some of each in the list */
+		drop(alloc_pages(GFP_DMA, order));
+	assert_int_equal(zone_free_pages(&zones[ZONE_DMA]), before);
+	for (int order = MAX_PAGE_ORDER; order >= 0; order--) {
+		struct page *page;
+		while ((page = alloc_pages(GFP_DMA | __GFP_HIGH | __GFP_NOWARN, (unsigned)order)))
+			hoard_add(page);
+	}
+	assert_int_equal(zone_free_pages(&zones[ZONE_DMA]), 0);
+	hoard_free();
+	assert_int_equal(zone_free_pages(&zones[ZONE_DMA]), before);
 }
 
 static void a_frame_that_was_never_ours_is_reported_as_such(void)
@@ -717,6 +792,9 @@ static const struct test_case cases[] = {
         TEST_CASE(a_block_in_a_given_range_lies_there),
         TEST_CASE(addresses_and_pages_name_the_same_memory),
         TEST_CASE(every_mistaken_free_is_reported_exactly),
+        TEST_CASE(a_block_freed_twice_at_once_is_noticed_when_it_is_handed_out_again),
+        TEST_CASE(small_blocks_meet_the_zone_once_a_batch),
+        TEST_CASE(what_a_cpu_keeps_is_free_and_found_before_anything_is_refused),
         TEST_CASE(a_frame_that_was_never_ours_is_reported_as_such),
         TEST_CASE(a_frame_that_was_never_allocated_is_reported_as_such),
         TEST_CASE(an_injected_failure_is_one_quiet_refusal),

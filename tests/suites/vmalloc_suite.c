@@ -650,7 +650,7 @@ static void vfree_of_memory_of_another_kind_is_reported(void)
 	assert_non_null(pages);
 	mm_fingerprint(&before);
 	expect_panic("vfree: 0x* is no vmalloc address, from *: *kmalloc-64*", vfree(object));
-	expect_panic("vfree: 0x* is no vmalloc address, from *: direct map, frame 0x* held *", vfree(pages));
+	expect_panic("vfree: 0x* is no vmalloc address, from *: direct map, frame 0x* (held) *", vfree(pages));
 	expect_panic("vfree: 0x10 is no vmalloc address, from *: NULL page, offset 0x10",
 	             vfree(ZERO_SIZE_PTR));
 	assert_like_before();

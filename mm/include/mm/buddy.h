@@ -68,6 +68,7 @@ enum buddy_misuse {
 	BUDDY_NEVER,       /* in a free block that was never split: never allocated */
 	BUDDY_RESERVED,    /* in the span, but never given: in no block */
 	BUDDY_FREE,        /* in a free block: freed twice */
+	BUDDY_CACHED,      /* free in some CPU's list: freed twice */
 	BUDDY_INSIDE,      /* no head: inside a held block */
 	BUDDY_WRONG_ORDER, /* held, but with another order */
 	BUDDY_WRONG_TYPE,  /* held by another layer (slab, vmalloc, page table) */

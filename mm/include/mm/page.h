@@ -10,9 +10,9 @@
  *     and the section's first entry is written.
  * P2  If a section's first entry has PAGE_HEADS_WRITTEN, the first entry of each of its groups is written.
  * P3  If such a first entry has PAGE_GROUP_WRITTEN, all entries of its group are written.
- * P4  A written entry has type PAGE_FREE if and only if it is the head of a free block, and a held type if
- *     and only if it is the head of a held block (PAGE_SLAB: or a later frame of one slab). All others are
- *     PAGE_NONE: inside a block, or in none (firmware, image, the frame array itself).
+ * P4  A written entry has type PAGE_FREE if and only if it is the head of a free block, and PAGE_CACHED or a
+ *     held type if and only if it is the head of a held block (PAGE_SLAB: or a later frame of one slab). All
+ *     others are PAGE_NONE: inside a block, or in none (firmware, image, the frame array itself).
  *
  * Entries belong to the zone's lock while free or changing hands, to the holder while held.
  */
@@ -36,6 +36,7 @@ enum {
 enum page_type {
 	PAGE_NONE = 0, /* no head: inside a block, or never part of one */
 	PAGE_FREE,
+	PAGE_CACHED, /* free too, but in some CPU's list: for the buddy it is held */
 	/* Held, and by whom. The buddy hands out PAGE_HELD and takes back nothing else. */
 	PAGE_HELD,
 	PAGE_EXACT,   /* the first block of an exact allocation; private: its pages */

@@ -1,8 +1,11 @@
 /*
- * The page allocator: zones of RAM, each a struct buddy behind a lock, under Linux's names and contracts.
+ * The page allocator: zones of RAM, each a struct buddy behind a lock, and each CPU's own lists of small free
+ * blocks in front of them, under Linux's names and contracts.
  *
  * Any context unless the flags say __GFP_RECLAIM (GFP_KERNEL does), which in interrupt context is reported as
- * the caller's mistake. Sizes are in orders: 2^order frames, order 0 to 18. Takes one zone lock at a time.
+ * the caller's mistake. Sizes are in orders: 2^order frames, order 0 to 18. Takes one zone lock at a time, and for
+ * orders up to 3 mostly none. A request that may reclaim is refused only when no CPU keeps what could serve it; one that
+ * may not has no hold on what other CPUs keep.
  *
  * Mistakes (double free, free of a frame that is reserved, was never allocated, lies inside a block, belongs
  * to another layer, or has another order) panic with the call, the address, what was expected, and who
@@ -27,6 +30,7 @@ struct zone {
 	struct spinlock lock;
 	struct buddy buddy; /* (lock) */
 	size_t reserve;     /* frames that only __GFP_HIGH may take; constant after init */
+	uint32_t batch; /* frames that go between a CPU's list and the buddy at a time; constant after init */
 };
 extern struct zone zones[NR_ZONES];
 
@@ -36,8 +40,16 @@ void page_alloc_init(pfn_t end);
 /* Makes [range) free memory; split over zones. Page-aligned RAM that nobody uses. */
 void page_alloc_add(struct prange range);
 
-/* All RAM has been added: sets the reserves. */
+/* All RAM has been added: sets the reserves, and the sizes of this CPU's lists. */
 void page_alloc_ready(void);
+
+/*
+ * Gives a CPU that is about to come online its lists of free pages (cpu->pages): false if there is no memory for them.
+ * And takes them back from one that never did.
+ */
+struct cpu;
+bool page_cpu_create(struct cpu *cpu) MUST_USE;
+void page_cpu_destroy(struct cpu *cpu);
 
 /*
  * 2^order contiguous frames, aligned to their size, or NULL (or panic with __GFP_NOFAIL). A refusal is warned
@@ -106,10 +118,17 @@ struct shrinker {
 };
 void register_shrinker(struct shrinker *shrinker);
 
-/* Runs all shrinkers once; frames given back. Not in interrupts. */
+/*
+ * Runs all shrinkers once and empties every CPU's lists into the buddies; frames that became free, or of use to requests
+ * that could not use them. Not in interrupts, no lock held.
+ */
 size_t reclaim_pages(void);
 
-/* Frames free now, and ever managed, over all zones. */
+/* Empties every CPU's lists into the buddies. Contexts as for reclaim_pages(). */
+void drain_all_pages(void);
+
+/* Frames free now, CPUs' lists included, and ever managed; of one zone, and over all zones. */
+size_t zone_free_pages(const struct zone *zone);
 size_t nr_free_pages(void);
 size_t nr_managed_pages(void);
 

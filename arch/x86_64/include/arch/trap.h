@@ -54,6 +54,12 @@ void trap_handle(struct trap_frame *frame);
 /* `handler` runs in interrupt context with interrupts masked. vector >= TRAP_EXCEPTIONS. */
 void irq_register(unsigned vector, void (*handler)(struct trap_frame *frame));
 
+/*
+ * If the interrupted instruction lies inside a restartable sequence of <arch/cpu_stack.h>, it begins anew when the
+ * handler returns. Done before each interrupt handler; an exception's handler that allocates or frees must call it too.
+ */
+void restart_interrupted_sequence(struct trap_frame *frame);
+
 /* True once arch_init_early() has set GS: this_cpu() may be used. */
 bool arch_is_ready(void);
 
