@@ -712,11 +712,10 @@ static ALWAYS_INLINE void release(const char *call, pfn_t frame, unsigned order)
 		release_slow(call, frame, order);
 		return;
 	}
-	struct zone *zone = zone_of(frame);
+	unsigned z = zone_index(frame);
 	page->type = PAGE_CACHED;
-	if (unlikely(
-	            !cpu_stack_push(page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), order), page)))
-		list_put_slow(zone, page, order);
+	if (unlikely(!cpu_stack_push(page_cpu_list(this_cpu()->pages, z, order), page)))
+		list_put_slow(&zones[z], page, order);
 }
 
 void __free_pages(struct page *page, unsigned order)

@@ -8,36 +8,47 @@
  *	| slot 0 | slot 1 | slot 2 |            …            | slot n-1 | waste |
  *
  *	struct slab   cache, base, nr_free, free: 0 1 1 0 … 1       one bit per slot, away from the objects
+ *	              state: - L F - … F                            one byte per slot: live or free
  *	frame array   every frame of the block says PAGE_SLAB and points to the struct slab
  *
- * Nothing the allocator believes lies where an object could overwrite it, so every free of a wrong pointer is
- * noticed, always: pointer → frame's entry → descriptor → slot → bit. slab_page_of() and decode_slot() ask
- * these questions once; what follows trusts the answer.
+ * In front of the slabs stand each CPU's magazines (magazine.c), which serve most calls without a lock. To its slab an
+ * object in a magazine is handed out: its bit is clear. That it is free all the same is what its state says.
  *
- * Descriptors are objects themselves, of a cache whose slabs keep their own descriptor in slot 0, where its
- * only neighbours are descriptors. That cache and the cache of caches are static: here the cycle dissolves.
+ * Nothing the allocator believes lies where an object could overwrite it, so every free of a wrong pointer is
+ * noticed: pointer → frame's entry → descriptor → slot → state. slab_page_of(), decode_slot() and retire() ask these
+ * questions once; what follows trusts the answer. The state is a byte that only its object's holder writes, so that
+ * asking and answering needs neither lock nor atomic instruction; two CPUs that free one object within the same few
+ * instructions both find it live, and then the second of its two allocations finds it so, and says so.
+ *
+ * Descriptors are objects themselves, of two caches (a small one for slabs of up to 64 slots) whose slabs keep their own
+ * descriptor in slot 0, where its only neighbours are descriptors. These two, the cache of caches and the cache of
+ * magazines are static and have no magazines: here the cycle dissolves.
  *
  * S1  Slots of one cache are equal, 8-aligned, at most 512 a slab; waste is at most 1/8 of the slab. Waste is
  *     less than one slot, so a block of eight slots always qualifies; the smallest order that does is taken.
  * S2  Each slab is on exactly one of its cache's lists, the one for how full it is.
  * S3  A slab's bitmap has nr_free bits set, none beyond its slots and none for its own descriptor; free_words
- *     says which words are not zero.
+ *     says which words are not zero. A slot whose bit is set is SLOT_FREE.
  * S4  Each frame of a slab is PAGE_SLAB and owned by it; the block is aligned to its own size, and so objects
  *     whose size is a power of two are aligned to theirs.
- * S5  A descriptor is a live object of the descriptor cache, or in slot 0 of its own slab.
+ * S5  A descriptor is a live object of the descriptor cache for its cache's slots, or in slot 0 of its own slab.
  * S6  The cache's counts are what its slabs say: slabs, empty ones (at most SLAB_EMPTY_KEPT), objects handed
  *     out.
- * S7  Conservation: as many live descriptors as slabs outside the descriptor cache; as many live cache
- *     objects as caches less the two static ones.
+ * S7  Conservation: as many live descriptors as slabs outside the descriptor caches; as many live cache objects as
+ *     caches less the static ones; as many live magazines as CPUs and depots have.
  * S8  Debug build, no constructor: a free object holds the poison pattern.
+ * S9  A cache's magazines are sound (magazine.c, G1 to G3), and hold exactly those of its objects that are SLOT_FREE
+ *     and not in their slab.
  *
- * Locking: each cache has a lock, taken with interrupts masked. Slabs are made and destroyed with no lock
- * held: they are nobody's before they are listed and after they are unlisted. Constructors run there too.
+ * Locking: each cache has a lock for its slabs, taken with interrupts masked, for a magazine's worth of objects at a
+ * time. Slabs are made and destroyed without it: they are nobody's before they are listed and after they are unlisted.
+ * Constructors run there too.
  *
- * Cost: alloc and free touch the cache, one descriptor and at most three list links; two bit scans find the
- * slot. No loop depends on the number of slabs.
+ * Cost: alloc and free touch this CPU's magazine and the slot's state. Behind that, an object costs two bit scans and at
+ * most three list links. No loop depends on the number of slabs.
  */
 #include <mm/slab.h>
+#include <arch/smp.h>
 #include <lib/align.h>
 #include <lib/panic.h>
 #include <lib/string.h>
@@ -46,18 +57,20 @@
 #include <mm/page_alloc.h>
 #include "slab_internal.h"
 
-struct kmem_cache slab_descriptor_cache, kmem_cache_cache;
+struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], kmem_cache_cache, magazine_cache;
 struct spinlock caches_lock = SPINLOCK_INIT("cache list", RANK_CACHE_LIST);
 struct list_head caches = LIST_HEAD_INIT(caches);
 static uint64_t next_cache_id; /* (caches_lock) */
 
-/* Objects per lock round of the bulk calls: interrupts wait for some 5,000 instructions at most. */
-enum { BULK_BATCH = 128 };
+/* Objects per lock round of the bulk calls, and pairs of them on the stack: interrupts wait for some 2,000 instructions. */
+enum { BULK_BATCH = 32 };
 
 _Static_assert(SLAB_OBJECT_MAX << SLAB_WASTE_SHIFT <= PAGE_SIZE << SLAB_ORDER_MAX, "S1 can always be had");
 _Static_assert((int)SLAB_ORDER_MAX < (int)GROUP_ORDER,
                "all entries of a slab's block are written: page.h, P3");
 _Static_assert(SLAB_WORDS <= 8, "free_words has a bit per word");
+_Static_assert(sizeof(struct cpu_slab) == 64 && offsetof(struct kmem_cache, cpu) % 64 <= 48,
+               "a CPU finds its magazines with one cache line");
 
 /* ---- Slots of a slab: the cache's lock is held --------------------------------------------------------- */
 
@@ -74,7 +87,7 @@ static void refile_locked(struct kmem_cache *cache, struct slab *slab)
 }
 
 /* pre: the slab has a free slot. */
-static void *take_from_locked(struct kmem_cache *cache, struct slab *slab)
+static struct cpu_pair take_from_locked(struct kmem_cache *cache, struct slab *slab)
 {
 	DEBUG_ASSERT(spin_is_held(&cache->lock));
 	unsigned word = lowest_bit(slab->free_words);
@@ -87,20 +100,17 @@ static void *take_from_locked(struct kmem_cache *cache, struct slab *slab)
 	slab->nr_free--;
 	cache->nr_active++;
 	refile_locked(cache, slab);
-	return slab_object(slab, slot);
+	return slab_round(slab, slot);
 }
 
-/* An object, from a slab in use rather than an empty one; NULL if there is no free slot. */
-static void *take_locked(struct kmem_cache *cache)
+/* A slab with a free slot, one in use rather than an empty one; NULL if there is none. */
+static struct slab *usable_locked(struct kmem_cache *cache)
 {
 	struct list_head *list = &cache->slabs[SLAB_PARTIAL];
 
-	if (unlikely(list_empty(list))) {
+	if (unlikely(list_empty(list)))
 		list = &cache->slabs[SLAB_EMPTY];
-		if (list_empty(list))
-			return NULL;
-	}
-	return take_from_locked(cache, list_first_entry(list, struct slab, link));
+	return list_empty(list) ? NULL : list_first_entry(list, struct slab, link);
 }
 
 /* pre: empty. The slab is the caller's, who destroys it when the lock is released. */
@@ -149,38 +159,38 @@ size_t poison_find_damage(const void *object, size_t size)
 	return i == size - 1 && bytes[i] == POISON_END ? size : i;
 }
 
-/* The object has just become the caller's: nobody else writes its entry in callers[]. */
-static void note_allocated(struct kmem_cache *cache, void *object, uintptr_t caller)
+/* The object is its holder's alone, and so is its caller's entry. */
+static void note_allocated(struct kmem_cache *cache, struct cpu_pair round, uintptr_t caller)
 {
-	struct slab *slab = virt_to_page(object)->owner;
-	unsigned slot = slab_slot_at(cache, (size_t)((char *)object - slab->base));
+	struct slab *slab = round_slab(round);
+	unsigned slot = round_slot(slab, round);
 
 	if (slab_is_poisoned(cache)) {
-		size_t byte = poison_find_damage(object, cache->object_size);
+		size_t byte = poison_find_damage(round.first, cache->object_size);
 		if (byte < cache->object_size)
 			slab_report_damage(slab, slot, byte);
-		memset(object, POISON_FRESH, cache->object_size);
+		memset(round.first, POISON_FRESH, cache->object_size);
 	}
-	slab->callers[slot] = (uint32_t)caller;
+	slab_callers(slab)[slot] = (uint32_t)caller;
 }
 
-static void note_freed_locked(struct slab *slab, unsigned slot, uintptr_t caller)
+static void note_freed(struct slab *slab, unsigned slot, uintptr_t caller)
 {
 	if (slab_is_poisoned(slab->cache))
 		poison(slab_object(slab, slot), slab->cache->object_size);
-	slab->callers[slot] = (uint32_t)caller;
+	slab_callers(slab)[slot] = (uint32_t)caller;
 }
 
 /* ---- Making and destroying slabs: no lock held --------------------------------------------------------- */
 
-static size_t descriptor_size(void)
+static size_t descriptor_size(unsigned slots)
 {
-	return sizeof(struct slab) + (IS_DEBUG ? SLAB_SLOTS_MAX * sizeof(uint32_t) : 0);
+	return sizeof(struct slab) + slots * (sizeof(uint8_t) + (IS_DEBUG ? sizeof(uint32_t) : 0));
 }
 
 static void slab_init_descriptor(struct slab *slab, struct kmem_cache *cache, char *base)
 {
-	memset(slab, 0, descriptor_size());
+	memset(slab, 0, descriptor_size(slab_descriptor_slots(cache))); /* and every slot SLOT_FREE */
 	slab->cache = cache;
 	slab->base = base;
 	slab->nr_free = (uint16_t)slab_capacity(cache);
@@ -212,7 +222,7 @@ static struct slab *slab_create(struct kmem_cache *cache, gfp_t gfp)
 		return NULL;
 	char *base = page_address(head);
 	struct slab *slab = cache->first_slot ? (struct slab *)base
-	                                      : slab_alloc(&slab_descriptor_cache, gfp, CALLER_ADDRESS);
+	                                      : slab_alloc_internal(slab_descriptor_cache_of(cache), gfp);
 	if (!slab) {
 		__free_pages(head, cache->order);
 		return NULL;
@@ -225,8 +235,6 @@ static struct slab *slab_create(struct kmem_cache *cache, gfp_t gfp)
 	}
 	return slab;
 }
-
-static size_t put_object(struct slab *slab, unsigned slot, const char *call, uintptr_t caller);
 
 /*
  * Returns the frames of an unlisted slab; how many, with those that its descriptor was the last to hold. Does
@@ -245,11 +253,7 @@ static size_t slab_destroy(struct slab *slab)
 	}
 	head->type = PAGE_HELD;
 	__free_pages(head, order);
-	if (own_descriptor)
-		return 1UL << order;
-	struct slab *home = virt_to_page(slab)->owner;
-	unsigned slot = slab_slot_at(&slab_descriptor_cache, (size_t)((char *)slab - home->base));
-	return (1UL << order) + put_object(home, slot, "slab_destroy", CALLER_ADDRESS);
+	return (1UL << order) + (own_descriptor ? 0 : slab_free_internal(slab));
 }
 
 static size_t destroy_all(struct list_head *unlisted)
@@ -272,29 +276,80 @@ static void unlist_empty_locked(struct kmem_cache *cache, struct list_head *unli
 	}
 }
 
-/* ---- Objects ------------------------------------------------------------------------------------------- */
+/* ---- Between slabs and magazines ----------------------------------------------------------------------- */
 
-/*
- * An object from a new slab. Without memory for one, an object from any slab: while we asked, reclaim or
- * another CPU may have freed into ours.
- */
-static NOINLINE void *grow_and_take(struct kmem_cache *cache, gfp_t gfp)
+bool slab_grow(struct kmem_cache *cache, gfp_t gfp)
 {
 	struct slab *slab = slab_create(cache, gfp & ~__GFP_ZERO);
-	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-	void *object;
 
-	if (slab) {
-		list_add(&slab->link, &cache->slabs[SLAB_EMPTY]);
-		cache->nr_slabs++;
-		cache->nr_empty++;
-		object = take_from_locked(cache, slab);
-	} else {
-		object = take_locked(cache);
+	if (!slab)
+		return false;
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	list_add(&slab->link, &cache->slabs[SLAB_EMPTY]);
+	cache->nr_slabs++;
+	cache->nr_empty++;
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return true;
+}
+
+size_t slab_take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds)
+{
+	struct slab *slab;
+	size_t taken = 0;
+
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	while (taken < count && (slab = usable_locked(cache)))
+		rounds[taken++] = take_from_locked(cache, slab);
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return taken;
+}
+
+size_t slab_put(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds)
+{
+	struct list_head surplus = LIST_HEAD_INIT(surplus);
+
+	if (!count)
+		return 0;
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct slab *slab = round_slab(rounds[i]);
+		if (put_locked(slab, round_slot(slab, rounds[i])))
+			list_add(&slab->link, &surplus);
 	}
 	spin_unlock_irqrestore(&cache->lock, flags);
-	return object;
+	return destroy_all(&surplus);
 }
+
+void *slab_alloc_internal(struct kmem_cache *cache, gfp_t gfp)
+{
+	struct cpu_pair round = {NULL, NULL};
+	bool grown = true;
+
+	if (fault_injected(gfp))
+		return NULL;
+	while (!slab_take(cache, 1, &round) && grown)
+		grown = slab_grow(cache, gfp);
+	if (!round.first)
+		return NULL;
+	*(uint8_t *)round.second = SLOT_LIVE;
+	if (IS_DEBUG)
+		note_allocated(cache, round, CALLER_ADDRESS);
+	return round.first;
+}
+
+size_t slab_free_internal(void *object)
+{
+	struct slab *slab = virt_to_page(object)->owner;
+	unsigned slot = slab_slot_at(slab->cache, (size_t)((char *)object - slab->base));
+	struct cpu_pair round = slab_round(slab, slot);
+
+	slab->state[slot] = SLOT_FREE;
+	if (IS_DEBUG)
+		note_freed(slab, slot, CALLER_ADDRESS);
+	return slab_put(slab->cache, 1, &round);
+}
+
+/* ---- Objects ------------------------------------------------------------------------------------------- */
 
 /* Panics if the flags are a mistake; false if the request shall be refused on purpose. */
 static ALWAYS_INLINE bool request_admitted(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
@@ -310,28 +365,37 @@ static ALWAYS_INLINE bool request_admitted(const struct kmem_cache *cache, gfp_t
 	return !fault_injected(gfp);
 }
 
-static ALWAYS_INLINE void object_prepare(struct kmem_cache *cache, void *object, gfp_t gfp, uintptr_t caller)
+/* A free object becomes the caller's. */
+static ALWAYS_INLINE void *issue(struct kmem_cache *cache, struct cpu_pair round, gfp_t gfp, uintptr_t caller)
 {
+	uint8_t *state = round.second;
+
+	if (unlikely(*state != SLOT_FREE))
+		slab_report_issued_twice(round);
+	*state = SLOT_LIVE;
 	if (IS_DEBUG)
-		note_allocated(cache, object, caller);
+		note_allocated(cache, round, caller);
 	if (gfp & __GFP_ZERO)
-		memset(object, 0, cache->object_size);
+		memset(round.first, 0, cache->object_size);
+	return round.first;
+}
+
+static ALWAYS_INLINE struct cpu_magazine **loaded_magazine(struct kmem_cache *cache)
+{
+	return &cache->cpu[this_cpu()->id].loaded;
 }
 
 static ALWAYS_INLINE void *alloc_object(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
 {
 	if (unlikely(!request_admitted(cache, gfp, caller)))
 		return NULL;
-	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-	void *object = take_locked(cache);
-	spin_unlock_irqrestore(&cache->lock, flags);
-	if (unlikely(!object)) {
-		object = grow_and_take(cache, gfp);
-		if (!object)
+	struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
+	if (unlikely(!round.first)) {
+		round = magazine_alloc(cache, gfp);
+		if (!round.first)
 			return NULL;
 	}
-	object_prepare(cache, object, gfp, caller);
-	return object;
+	return issue(cache, round, gfp, caller);
 }
 
 void *slab_alloc(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
@@ -360,21 +424,24 @@ static ALWAYS_INLINE unsigned decode_slot(const struct slab *slab, const void *p
 	return slot;
 }
 
-/* Frees a decoded object; frames returned to the page allocator because of it. */
-static size_t put_object(struct slab *slab, unsigned slot, const char *call, uintptr_t caller)
+/* A decoded object stops being its holder's: here a second free of it is found out. */
+static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, unsigned slot, const char *call,
+                                            uintptr_t caller)
 {
-	struct kmem_cache *cache = slab->cache;
-	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-
-	if (unlikely(bit_test(slab->free, slot))) {
-		spin_unlock_irqrestore(&cache->lock, flags);
+	if (unlikely(slab->state[slot] != SLOT_LIVE))
 		slab_report_free(call, slab, slot);
-	}
+	slab->state[slot] = SLOT_FREE;
 	if (IS_DEBUG)
-		note_freed_locked(slab, slot, caller);
-	struct slab *surplus = put_locked(slab, slot);
-	spin_unlock_irqrestore(&cache->lock, flags);
-	return unlikely(surplus) ? slab_destroy(surplus) : 0;
+		note_freed(slab, slot, caller);
+	return slab_round(slab, slot);
+}
+
+static ALWAYS_INLINE void free_object(struct slab *slab, unsigned slot, const char *call, uintptr_t caller)
+{
+	struct cpu_pair round = retire(slab, slot, call, caller);
+
+	if (unlikely(!cpu_magazine_push(loaded_magazine(slab->cache), round)))
+		magazine_free(slab->cache, round);
 }
 
 /* The slab that `object` lies in; panics unless it is one of `cache`. */
@@ -395,7 +462,7 @@ void kmem_cache_free(struct kmem_cache *cache, void *object)
 	if (unlikely(!object))
 		return;
 	struct slab *slab = decode_slab(cache, object, "kmem_cache_free");
-	put_object(slab, decode_slot(slab, object, "kmem_cache_free"), "kmem_cache_free", CALLER_ADDRESS);
+	free_object(slab, decode_slot(slab, object, "kmem_cache_free"), "kmem_cache_free", CALLER_ADDRESS);
 }
 
 void slab_free(struct page *page, void *pointer, const char *call, uintptr_t caller)
@@ -404,7 +471,7 @@ void slab_free(struct page *page, void *pointer, const char *call, uintptr_t cal
 
 	if (unlikely(slab->cache->flags & SLAB_INTERNAL))
 		slab_report_internal(call, slab, pointer);
-	put_object(slab, decode_slot(slab, pointer, call), call, caller);
+	free_object(slab, decode_slot(slab, pointer, call), call, caller);
 }
 
 struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer, const char *call)
@@ -414,90 +481,56 @@ struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer
 	if (unlikely(slab->cache->flags & SLAB_INTERNAL))
 		slab_report_internal(call, slab, pointer);
 	unsigned slot = decode_slot(slab, pointer, call);
-	if (unlikely(bit_test(slab->free, slot)))
+	if (unlikely(slab->state[slot] != SLOT_LIVE))
 		slab_report_free(call, slab, slot);
 	return slab->cache;
 }
 
 /* ---- Many at once -------------------------------------------------------------------------------------- */
 
-/* As many of `count` as there are free slots for, a lock round per batch. */
-static size_t take_many(struct kmem_cache *cache, size_t count, void **objects)
+/* Out of the loaded magazine, then out of slabs; all live. */
+static size_t take_many(struct kmem_cache *cache, size_t count, void **objects, gfp_t gfp, uintptr_t caller)
 {
-	size_t taken = 0, stop;
+	struct cpu_pair rounds[BULK_BATCH];
+	size_t taken = 0, got;
 
+	while (taken < count && (rounds[0] = cpu_magazine_pop(loaded_magazine(cache))).first)
+		objects[taken++] = issue(cache, rounds[0], gfp, caller);
 	do {
-		stop = min_u64(taken + BULK_BATCH, count);
-		irqflags_t flags = spin_lock_irqsave(&cache->lock);
-		while (taken < stop && (objects[taken] = take_locked(cache)))
-			taken++;
-		spin_unlock_irqrestore(&cache->lock, flags);
-	} while (taken == stop && taken < count);
+		got = slab_take(cache, min_u64(count - taken, BULK_BATCH), rounds);
+		for (size_t i = 0; i < got; i++)
+			objects[taken++] = issue(cache, rounds[i], gfp, caller);
+	} while (got && taken < count);
 	return taken;
-}
-
-/*
- * pre: at most a batch of the cache's objects, decoded while no slab of theirs could go. Stops at the first that is
- * free already and returns its index.
- */
-static size_t put_batch(struct kmem_cache *cache, size_t count, void **objects, uintptr_t caller)
-{
-	struct list_head surplus = LIST_HEAD_INIT(surplus);
-	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		struct slab *slab = virt_to_page(objects[i])->owner;
-		unsigned slot = slab_slot_at(cache, (size_t)((char *)objects[i] - slab->base));
-		if (unlikely(bit_test(slab->free, slot)))
-			break;
-		if (IS_DEBUG)
-			note_freed_locked(slab, slot, caller);
-		if (put_locked(slab, slot))
-			list_add(&slab->link, &surplus);
-	}
-	spin_unlock_irqrestore(&cache->lock, flags);
-	destroy_all(&surplus);
-	return i;
-}
-
-/* Decoded a batch at a time: what one batch frees may be the slab that a later, wrong pointer leads to. */
-static void put_many(struct kmem_cache *cache, size_t count, void **objects, const char *call,
-                     uintptr_t caller)
-{
-	for (size_t done = 0, freed; done < count; done += freed) {
-		void **batch = objects + done;
-		size_t size = min_u64(count - done, BULK_BATCH);
-		for (size_t i = 0; i < size; i++)
-			decode_slot(decode_slab(cache, batch[i], call), batch[i], call);
-		freed = put_batch(cache, size, batch, caller);
-		if (likely(freed == size))
-			continue;
-		/* The slab of a free object may have gone just now: ask again what the pointer is. */
-		struct slab *slab = decode_slab(cache, batch[freed], call);
-		slab_report_free(call, slab, decode_slot(slab, batch[freed], call));
-	}
 }
 
 size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, void **objects)
 {
-	if (unlikely(!request_admitted(cache, gfp, CALLER_ADDRESS)))
+	uintptr_t caller = CALLER_ADDRESS;
+
+	if (unlikely(!request_admitted(cache, gfp, caller)))
 		return 0;
-	for (size_t taken = 0; (taken += take_many(cache, count - taken, objects + taken)) < count; taken++) {
-		objects[taken] = grow_and_take(cache, gfp);
-		if (!objects[taken]) {
-			put_many(cache, taken, objects, "kmem_cache_alloc_bulk", CALLER_ADDRESS);
+	size_t taken = take_many(cache, count, objects, gfp, caller);
+	while (taken < count) {
+		struct cpu_pair round = magazine_alloc(cache, gfp);
+		if (!round.first) {
+			kmem_cache_free_bulk(cache, taken, objects);
 			return 0;
 		}
+		objects[taken++] = issue(cache, round, gfp, caller);
+		taken += take_many(cache, count - taken, objects + taken, gfp, caller);
 	}
-	for (size_t i = 0; i < count; i++)
-		object_prepare(cache, objects[i], gfp, CALLER_ADDRESS);
 	return count;
 }
 
 void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects)
 {
-	put_many(cache, count, objects, "kmem_cache_free_bulk", CALLER_ADDRESS);
+	static const char call[] = "kmem_cache_free_bulk";
+
+	for (size_t i = 0; i < count; i++) {
+		struct slab *slab = decode_slab(cache, objects[i], call);
+		free_object(slab, decode_slot(slab, objects[i], call), call, CALLER_ADDRESS);
+	}
 }
 
 /* ---- Caches -------------------------------------------------------------------------------------------- */
@@ -526,6 +559,8 @@ static void cache_init(struct kmem_cache *cache, const char *name, size_t size, 
 	for (unsigned fill = 0; fill < SLAB_FILLS; fill++)
 		list_init(&cache->slabs[fill]);
 	choose_slab_size(cache);
+	if (!(flags & SLAB_INTERNAL))
+		magazines_init(cache);
 }
 
 static void cache_publish(struct kmem_cache *cache)
@@ -547,7 +582,7 @@ static void check_cache_request(const char *name, size_t size, size_t align, uns
 	if (align && (!is_power_of_two(align) || align > PAGE_SIZE))
 		panic("kmem_cache_create: cache %s: alignment %zu is no power of two up to a page", name,
 		      align);
-	if (flags & ~(unsigned)(SLAB_HWCACHE_ALIGN | SLAB_PANIC))
+	if (flags & ~(unsigned)(SLAB_HWCACHE_ALIGN | SLAB_PANIC | SLAB_NOMAGAZINE))
 		panic("kmem_cache_create: cache %s: unknown flags 0x%x", name, flags);
 }
 
@@ -555,7 +590,7 @@ struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align
                                      void (*ctor)(void *object))
 {
 	check_cache_request(name, size, align, flags);
-	struct kmem_cache *cache = slab_alloc(&kmem_cache_cache, GFP_KERNEL, CALLER_ADDRESS);
+	struct kmem_cache *cache = slab_alloc_internal(&kmem_cache_cache, GFP_KERNEL);
 	if (!cache) {
 		if (flags & SLAB_PANIC)
 			panic("kmem_cache_create: no memory for cache %s, which the kernel cannot live without",
@@ -579,13 +614,23 @@ static size_t find_live(struct kmem_cache *cache, void **first, size_t capacity,
 		list_for_each_entry (slab, &cache->slabs[fill], link) {
 			for (unsigned slot = cache->first_slot; slot < cache->slots && *nr_first < capacity;
 			     slot++) {
-				if (!bit_test(slab->free, slot))
+				if (slab->state[slot] == SLOT_LIVE)
 					first[(*nr_first)++] = slab_object(slab, slot);
 			}
 		}
 	}
 	spin_unlock_irqrestore(&cache->lock, flags);
 	return live;
+}
+
+static size_t destroy_empty_slabs(struct kmem_cache *cache)
+{
+	struct list_head unlisted = LIST_HEAD_INIT(unlisted);
+
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
+	unlist_empty_locked(cache, &unlisted);
+	spin_unlock_irqrestore(&cache->lock, flags);
+	return destroy_all(&unlisted);
 }
 
 void kmem_cache_destroy(struct kmem_cache *cache)
@@ -599,8 +644,9 @@ void kmem_cache_destroy(struct kmem_cache *cache)
 		panic("kmem_cache_destroy: in interrupt context");
 	struct slab *home = decode_slab(&kmem_cache_cache, cache, "kmem_cache_destroy");
 	unsigned slot = decode_slot(home, cache, "kmem_cache_destroy");
-	if (bit_test(home->free, slot))
+	if (home->state[slot] != SLOT_LIVE)
 		slab_report_free("kmem_cache_destroy", home, slot);
+	magazines_drain(cache);
 	size_t live = find_live(cache, first, ARRAY_SIZE(first), &nr_first);
 	if (live)
 		slab_report_live(cache, live, first, nr_first);
@@ -608,39 +654,46 @@ void kmem_cache_destroy(struct kmem_cache *cache)
 	irqflags_t flags = spin_lock_irqsave(&caches_lock);
 	list_del(&cache->link);
 	spin_unlock_irqrestore(&caches_lock, flags);
-	kmem_cache_shrink(cache);
-	put_object(home, slot, "kmem_cache_destroy", CALLER_ADDRESS);
+	destroy_empty_slabs(cache);
+	slab_free_internal(cache);
 }
 
 size_t kmem_cache_shrink(struct kmem_cache *cache)
 {
-	struct list_head unlisted = LIST_HEAD_INIT(unlisted);
-
 	if (in_interrupt())
 		panic("kmem_cache_shrink: in interrupt context (cache %s)", cache->name);
-	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-	unlist_empty_locked(cache, &unlisted);
-	spin_unlock_irqrestore(&cache->lock, flags);
-	return destroy_all(&unlisted);
+	size_t frames = magazines_drain(cache);
+	return frames + destroy_empty_slabs(cache);
 }
 
-/* Every cache's empty slabs, those of descriptors last: freeing the others' descriptors may empty some. */
+/*
+ * Every cache's empty slabs, once the magazines have let go of what is in them; those of descriptors last, as freeing the
+ * others' descriptors may empty some.
+ */
+static bool is_descriptor_cache(const struct kmem_cache *cache)
+{
+	return cache->first_slot;
+}
+
 static size_t reap_empty_slabs(void)
 {
 	struct list_head unlisted = LIST_HEAD_INIT(unlisted);
+	size_t frames = magazines_drain_all();
 	irqflags_t flags = spin_lock_irqsave(&caches_lock);
 	struct kmem_cache *cache;
 
 	list_for_each_entry (cache, &caches, link) {
-		if (cache == &slab_descriptor_cache)
+		if (is_descriptor_cache(cache))
 			continue;
 		spin_lock(&cache->lock);
 		unlist_empty_locked(cache, &unlisted);
 		spin_unlock(&cache->lock);
 	}
 	spin_unlock_irqrestore(&caches_lock, flags);
-	size_t frames = destroy_all(&unlisted);
-	return frames + kmem_cache_shrink(&slab_descriptor_cache);
+	frames += destroy_all(&unlisted);
+	for (unsigned i = 0; i < DESCRIPTOR_CACHES; i++)
+		frames += destroy_empty_slabs(&slab_descriptor_caches[i]);
+	return frames;
 }
 
 const char *kmem_cache_name(const struct kmem_cache *cache)
@@ -655,13 +708,18 @@ size_t kmem_cache_size(const struct kmem_cache *cache)
 
 static void read_stats(struct kmem_cache *cache, struct slab_stats *stats)
 {
+	size_t cached = magazines_count(cache);
+
 	spin_lock(&cache->lock);
 	*stats = (struct slab_stats){
 	        .object_size = cache->object_size,
 	        .slot_size = cache->slot_size,
 	        .objects_per_slab = slab_capacity(cache),
 	        .pages_per_slab = 1UL << cache->order,
-	        .active_objects = cache->nr_active,
+	        .active_objects = cache->nr_active - min_u64(cached, cache->nr_active),
+	        .cached_objects = cached,
+	        .magazine_rounds = cache->magazine_size / sizeof(struct cpu_pair),
+	        .depot_magazines = cache->depot.nr_full,
 	        .total_objects = cache->nr_slabs * slab_capacity(cache),
 	        .slabs = cache->nr_slabs,
 	        .empty_slabs = cache->nr_empty,
@@ -699,15 +757,26 @@ void slab_for_each_cache(void (*visit)(const struct slab_stats *stats, void *con
 
 static struct shrinker slab_shrinker = {.name = "slab", .shrink = reap_empty_slabs};
 
+static void init_descriptor_cache(unsigned which, const char *name, unsigned slots)
+{
+	struct kmem_cache *cache = &slab_descriptor_caches[which];
+
+	cache_init(cache, name, descriptor_size(slots), 0, SLAB_INTERNAL, NULL);
+	cache->first_slot = 1;
+	cache_publish(cache);
+}
+
 void slab_init(void)
 {
 	list_init(&caches);
 	next_cache_id = 0;
-	cache_init(&slab_descriptor_cache, "slab", descriptor_size(), 0, SLAB_INTERNAL, NULL);
-	slab_descriptor_cache.first_slot = 1;
-	cache_init(&kmem_cache_cache, "kmem_cache", sizeof(struct kmem_cache), 0,
+	init_descriptor_cache(DESCRIPTORS_SMALL, "slab", SLAB_SMALL_SLOTS);
+	init_descriptor_cache(DESCRIPTORS_LARGE, "slab-large", SLAB_SLOTS_MAX);
+	cache_init(&kmem_cache_cache, "kmem_cache",
+	           sizeof(struct kmem_cache) + cpus_possible() * sizeof(struct cpu_slab), 0,
 	           SLAB_INTERNAL | SLAB_HWCACHE_ALIGN, NULL);
-	cache_publish(&slab_descriptor_cache);
+	cache_init(&magazine_cache, "magazine", MAGAZINE_BYTES, 0, SLAB_INTERNAL | SLAB_HWCACHE_ALIGN, NULL);
 	cache_publish(&kmem_cache_cache);
+	cache_publish(&magazine_cache);
 	register_shrinker(&slab_shrinker);
 }

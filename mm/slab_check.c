@@ -1,9 +1,10 @@
 /*
- * The slab verifier, S1 to S8 of slab.c, and the view people know as /proc/slabinfo. The verifier trusts the
+ * The slab verifier, S1 to S9 of slab.c, and the view people know as /proc/slabinfo. The verifier trusts the
  * frame array and follows links only as far as the counts allow, so that a broken list ends in words, not in
  * a loop.
  */
 #include <mm/slab.h>
+#include <arch/smp.h>
 #include <lib/check.h>
 #include <lib/printer.h>
 #include "slab_internal.h"
@@ -12,7 +13,7 @@ static const char *const fill_names[SLAB_FILLS] = {"full", "partial", "empty"};
 
 /* Sums over all caches, for S7. */
 struct census {
-	size_t caches, external_slabs;
+	size_t caches, external_slabs, magazines;
 };
 
 static const char *check_geometry(const struct kmem_cache *cache)
@@ -60,7 +61,24 @@ static const char *check_bitmap(const struct kmem_cache *cache, const struct sla
 	}
 	CHECK(bits == slab->nr_free, "S3: cache %s: slab at %p counts %u free slots, its bitmap %u",
 	      cache->name, (void *)slab->base, slab->nr_free, bits);
+	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++) {
+		CHECK(slab->state[slot] <= SLOT_LIVE &&
+		              (slab->state[slot] == SLOT_FREE || !bit_test(slab->free, slot)),
+		      "S3: cache %s: slab at %p: slot %u is %s, and has state %u", cache->name,
+		      (void *)slab->base, slot, bit_test(slab->free, slot) ? "free" : "handed out",
+		      slab->state[slot]);
+	}
 	return NULL;
+}
+
+/* Objects of the slab that are free, but not here: they must be in magazines. */
+static size_t count_cached(const struct kmem_cache *cache, const struct slab *slab)
+{
+	size_t cached = 0;
+
+	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++)
+		cached += slab->state[slot] == SLOT_FREE && !bit_test(slab->free, slot);
+	return cached;
 }
 
 static const char *check_frames(const struct kmem_cache *cache, const struct slab *slab)
@@ -86,12 +104,13 @@ static const char *check_descriptor(const struct kmem_cache *cache, const struct
 {
 	const struct slab *home = slab_of(slab);
 
-	CHECK(home && home->cache == &slab_descriptor_cache,
+	const struct kmem_cache *descriptors = home ? home->cache : NULL;
+	CHECK(home && descriptors == (cache->first_slot ? cache : slab_descriptor_cache_of(cache)),
 	      "S5: cache %s: descriptor %p is not in a slab of descriptors", cache->name, (const void *)slab);
 	size_t offset = (size_t)((const char *)slab - home->base);
-	unsigned slot = slab_slot_at(&slab_descriptor_cache, offset);
-	CHECK(offset == (size_t)slot * slab_descriptor_cache.slot_size && (slot == 0) == (home == slab) &&
-	              (slot == 0) == (cache == &slab_descriptor_cache),
+	unsigned slot = slab_slot_at(descriptors, offset);
+	CHECK(offset == (size_t)slot * descriptors->slot_size && (slot == 0) == (home == slab) &&
+	              (slot == 0) == (cache->first_slot != 0),
 	      "S5: cache %s: descriptor %p is in the wrong slot", cache->name, (const void *)slab);
 	CHECK(!bit_test(home->free, slot), "S5: cache %s: descriptor %p is free", cache->name,
 	      (const void *)slab);
@@ -100,8 +119,8 @@ static const char *check_descriptor(const struct kmem_cache *cache, const struct
 
 static const char *check_poison(const struct kmem_cache *cache, const struct slab *slab)
 {
-	for (unsigned slot = 0; slot < cache->slots; slot++) {
-		if (!bit_test(slab->free, slot))
+	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++) {
+		if (slab->state[slot] != SLOT_FREE)
 			continue;
 		size_t byte = poison_find_damage(slab_object(slab, slot), cache->object_size);
 		CHECK(byte == cache->object_size,
@@ -126,7 +145,7 @@ static const char *check_slab(const struct kmem_cache *cache, const struct slab 
 
 static const char *check_slabs(const struct kmem_cache *cache)
 {
-	size_t slabs = 0, empty = 0, active = 0;
+	size_t slabs = 0, empty = 0, active = 0, cached = 0;
 
 	for (unsigned fill = 0; fill < SLAB_FILLS; fill++) {
 		const struct list_head *head = &cache->slabs[fill], *node = head;
@@ -145,6 +164,7 @@ static const char *check_slabs(const struct kmem_cache *cache)
 			      fill_names[fill]);
 			empty += fill == SLAB_EMPTY;
 			active += slab_capacity(cache) - slab->nr_free;
+			cached += count_cached(cache, slab);
 		}
 	}
 	CHECK(slabs == cache->nr_slabs, "S6: cache %s counts %zu slabs, its lists hold %zu", cache->name,
@@ -154,16 +174,91 @@ static const char *check_slabs(const struct kmem_cache *cache)
 	CHECK(empty <= SLAB_EMPTY_KEPT, "S6: cache %s keeps %zu empty slabs", cache->name, empty);
 	CHECK(active == cache->nr_active, "S6: cache %s counts %zu objects handed out, its slabs %zu",
 	      cache->name, cache->nr_active, active);
+	CHECK(cached == magazines_count(cache),
+	      "S9: cache %s: %zu objects are free outside their slabs, but its magazines hold %zu",
+	      cache->name, cached, magazines_count(cache));
 	return NULL;
+}
+
+/* G1 and G2 for one magazine of a CPU or of the depot. */
+static const char *check_magazine(const struct kmem_cache *cache, const struct cpu_magazine *magazine,
+                                  struct census *census)
+{
+	const struct slab *home = slab_of(magazine);
+
+	CHECK(home && home->cache == &magazine_cache && magazine->size == cache->magazine_size &&
+	              magazine->used <= magazine->size && magazine->used % sizeof(struct cpu_pair) == 0,
+	      "S9: cache %s: %p is no magazine of it, or holds %u of %u bytes", cache->name,
+	      (const void *)magazine, magazine->used, magazine->size);
+	census->magazines++;
+	for (size_t i = 0; i < magazine->used / sizeof(struct cpu_pair); i++) {
+		struct cpu_pair round = magazine->pairs[i];
+		struct slab *slab = slab_of(round.first);
+		bool ours = slab && slab->cache == cache;
+		unsigned slot = ours ? slab_slot_at(cache, (size_t)((char *)round.first - slab->base)) : 0;
+		CHECK(ours && slab_object(slab, slot) == round.first && round.second == &slab->state[slot],
+		      "S9: cache %s: a magazine holds %p, which is no object of it", cache->name,
+		      round.first);
+		CHECK(slab->state[slot] == SLOT_FREE && !bit_test(slab->free, slot),
+		      "S9: cache %s: a magazine holds object %u at %p, which is %s", cache->name, slot,
+		      round.first, slab->state[slot] == SLOT_FREE ? "in its slab" : "live");
+	}
+	return NULL;
+}
+
+static const char *check_chain(const struct kmem_cache *cache, const struct cpu_magazine *magazine,
+                               uint32_t count, bool full, struct census *census)
+{
+	for (; magazine; magazine = magazine->next, count--) {
+		CHECK(count, "S9: cache %s: the depot has more %s magazines than it counts", cache->name,
+		      full ? "full" : "empty");
+		const char *broken = check_magazine(cache, magazine, census);
+		if (broken)
+			return broken;
+		CHECK(magazine->used == (full ? magazine->size : 0),
+		      "S9: cache %s: a magazine in the depot is neither full nor empty", cache->name);
+	}
+	CHECK(!count, "S9: cache %s: the depot has fewer %s magazines than it counts", cache->name,
+	      full ? "full" : "empty");
+	return NULL;
+}
+
+static const char *check_magazines(const struct kmem_cache *cache, struct census *census)
+{
+	const char *broken = NULL;
+
+	if (cache->flags & SLAB_INTERNAL)
+		return NULL;
+	for (unsigned id = 0; id < cpus_possible() && !broken; id++) {
+		const struct cpu_slab *own = &cache->cpu[id];
+		if (!own->loaded->size && !own->previous->size)
+			continue;
+		CHECK(own->loaded != own->previous, "S9: cache %s: CPU %u has one magazine twice",
+		      cache->name, id);
+		broken = check_magazine(cache, own->loaded, census);
+		if (!broken)
+			broken = check_magazine(cache, own->previous, census);
+	}
+	const struct depot *depot = &cache->depot;
+	if (!broken)
+		broken = check_chain(cache, depot->full, depot->nr_full, true, census);
+	return broken ? broken : check_chain(cache, depot->empty, depot->nr_empty, false, census);
 }
 
 static const char *check_conservation(const struct census *census)
 {
-	CHECK(slab_descriptor_cache.nr_active == census->external_slabs,
-	      "S7: %zu slab descriptors are live, but %zu slabs need one", slab_descriptor_cache.nr_active,
+	size_t descriptors = 0;
+
+	for (unsigned i = 0; i < DESCRIPTOR_CACHES; i++)
+		descriptors += slab_descriptor_caches[i].nr_active;
+	CHECK(descriptors == census->external_slabs,
+	      "S7: %zu slab descriptors are live, but %zu slabs need one", descriptors,
 	      census->external_slabs);
-	CHECK(kmem_cache_cache.nr_active + 2 == census->caches, "S7: %zu caches are live, but %zu are listed",
-	      kmem_cache_cache.nr_active + 2, census->caches);
+	CHECK(kmem_cache_cache.nr_active + STATIC_CACHES == census->caches,
+	      "S7: %zu caches are live, but %zu are listed", kmem_cache_cache.nr_active + STATIC_CACHES,
+	      census->caches);
+	CHECK(magazine_cache.nr_active == census->magazines, "S7: %zu magazines are live, but %zu are in use",
+	      magazine_cache.nr_active, census->magazines);
 	return NULL;
 }
 
@@ -174,10 +269,11 @@ const char *slab_check(void)
 
 	list_for_each_entry (cache, &caches, link) {
 		const char *broken;
-		if ((broken = check_geometry(cache)) || (broken = check_slabs(cache)))
+		if ((broken = check_geometry(cache)) || (broken = check_slabs(cache)) ||
+		    (broken = check_magazines(cache, &census)))
 			return broken;
 		census.caches++;
-		if (cache != &slab_descriptor_cache)
+		if (!cache->first_slot)
 			census.external_slabs += cache->nr_slabs;
 	}
 	return check_conservation(&census);
@@ -187,7 +283,9 @@ static void slabinfo_line(const struct slab_stats *s, void *context)
 {
 	print(context, "%-17s %6zu %6zu %6zu %4zu %4zu : tunables %4u %4u %4u : slabdata %6zu %6zu %6u\n",
 	      s->name, s->active_objects, s->total_objects, s->slot_size, s->objects_per_slab,
-	      s->pages_per_slab, 0U, 0U, 0U, s->slabs - s->empty_slabs, s->slabs, 0U);
+	      s->pages_per_slab, 2 * (unsigned)s->magazine_rounds, (unsigned)s->magazine_rounds,
+	      s->magazine_rounds ? (unsigned)DEPOT_MAGAZINES_MAX : 0U, s->slabs - s->empty_slabs, s->slabs,
+	      (unsigned)s->cached_objects);
 }
 
 void slabinfo_dump(struct printer *out)

@@ -1,10 +1,13 @@
 /*
- * What the slab layer's files share: slab.c (the allocator), slab_report.c (words about pointers),
- * slab_check.c (the verifier and the dump), kmalloc.c. slab.c tells what it means.
+ * What the slab layer's files share: slab.c (slabs, caches, and the calls), magazine.c (what each CPU keeps),
+ * slab_report.c (words about pointers), slab_check.c (the verifier and the dump), kmalloc.c. slab.c and
+ * magazine.c tell what it means.
  */
 #ifndef MM_SLAB_INTERNAL_H
 #define MM_SLAB_INTERNAL_H
 
+#include <arch/cpu_stack.h>
+#include <arch/percpu.h>
 #include <lib/bits.h>
 #include <mm/slab.h>
 
@@ -19,7 +22,16 @@ enum {
 	        1, /* empty slabs a cache keeps: one object going in and out must not cost a slab each time */
 	SLAB_RECIPROCAL_SHIFT = 40,
 	SLAB_INTERNAL = 1 << 16, /* cache flag: the objects are the slab layer's own */
+	SLAB_SMALL_SLOTS = 64,   /* most caches' slabs have no more; they get by with a small descriptor */
+
+	MAGAZINE_BYTES = 512,
+	MAGAZINE_ROUNDS_MAX = (MAGAZINE_BYTES - sizeof(struct cpu_magazine)) / sizeof(struct cpu_pair),
+	MAGAZINE_ROUNDS_MIN = 7,
+	DEPOT_MAGAZINES_MAX = 8, /* full ones, and empty ones, that a cache keeps for any CPU */
 };
+
+/* What an object's slot says about it, at any time and without a lock: the question of every free. */
+enum slot_state { SLOT_FREE = 0 /* in its slab, or in a magazine */, SLOT_LIVE = 1 };
 
 /* Debug contents, Linux's values: free, last byte of free, handed out but never written. */
 enum { POISON_FREE = 0x6b, POISON_END = 0xa5, POISON_FRESH = 0x5a };
@@ -27,7 +39,7 @@ enum { POISON_FREE = 0x6b, POISON_END = 0xa5, POISON_FRESH = 0x5a };
 /* How full a slab is, which is the list it is on. */
 enum slab_fill { SLAB_FULL, SLAB_PARTIAL, SLAB_EMPTY, SLAB_FILLS };
 
-/* A slab's descriptor. All but the constants belongs to the cache's lock. */
+/* A slab's descriptor. All but the constants and the states belongs to the cache's lock. */
 struct slab {
 	struct list_head link;    /* on cache->slabs[fill] */
 	struct kmem_cache *cache; /* constant */
@@ -35,9 +47,18 @@ struct slab {
 	uint16_t nr_free;
 	uint8_t fill;              /* enum slab_fill */
 	uint8_t free_words;        /* bit w set if and only if free[w] != 0 */
-	uint64_t free[SLAB_WORDS]; /* bit n set: slot n is free */
-	/* Debug build: per slot, the low half of the code address that allocated it or, free, that freed it. */
-	uint32_t callers[];
+	uint64_t free[SLAB_WORDS]; /* bit n set: slot n is here; else handed out, to a magazine or a caller */
+	/*
+	 * Per slot an enum slot_state: its holder's. Behind them, in the debug build, per slot the low half of the code
+	 * address that allocated it or, free, that freed it.
+	 */
+	uint8_t state[];
+};
+
+/* One CPU's part of a cache. Never NULL: no_magazine, which has no room and no rounds, stands for none. */
+struct cpu_slab {
+	struct cpu_magazine *loaded, *previous;
+	uint8_t rest_of_line[48]; /* no CPU writes where another one looks */
 };
 
 struct kmem_cache {
@@ -53,14 +74,24 @@ struct kmem_cache {
 	uint16_t slots;     /* per slab */
 	uint8_t first_slot; /* 1 if slot 0 holds the slab's own descriptor */
 	uint8_t order;
+	uint32_t magazine_size; /* bytes of pairs in each of its magazines; 0: it has none */
 	void (*ctor)(void *object);
 	struct list_head link; /* (list lock) */
 	uint64_t id;           /* (list lock) ascending in order of creation */
 	char name[CACHE_NAME_MAX];
+	struct depot {
+		struct spinlock lock;
+		struct cpu_magazine *full, *empty; /* (lock) */
+		uint32_t nr_full, nr_empty;        /* (lock) */
+	} depot;
+	struct cpu_slab
+	        cpu[]; /* one per possible CPU; the internal caches, which have no magazines, have none */
 };
 
-/* The two caches that the others stand on, and all of them, oldest first. */
-extern struct kmem_cache slab_descriptor_cache, kmem_cache_cache;
+/* The caches that the others stand on, and all of them, oldest first. */
+enum { DESCRIPTORS_SMALL, DESCRIPTORS_LARGE, DESCRIPTOR_CACHES };
+enum { STATIC_CACHES = DESCRIPTOR_CACHES + 2 };
+extern struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], kmem_cache_cache, magazine_cache;
 extern struct spinlock caches_lock;
 extern struct list_head caches; /* (caches_lock) */
 
@@ -115,11 +146,82 @@ static inline enum slab_fill slab_fill_of(const struct slab *slab)
 	return slab->nr_free == slab_capacity(slab->cache) ? SLAB_EMPTY : SLAB_PARTIAL;
 }
 
+/* Slots that a descriptor for this cache's slabs has room for. */
+static inline unsigned slab_descriptor_slots(const struct kmem_cache *cache)
+{
+	return cache->slots <= SLAB_SMALL_SLOTS ? SLAB_SMALL_SLOTS : SLAB_SLOTS_MAX;
+}
+
+/* Whose objects are the descriptors of this cache's slabs. */
+static inline struct kmem_cache *slab_descriptor_cache_of(const struct kmem_cache *cache)
+{
+	return &slab_descriptor_caches[cache->slots <= SLAB_SMALL_SLOTS ? DESCRIPTORS_SMALL
+	                                                                : DESCRIPTORS_LARGE];
+}
+
 /* Debug build: whoever last allocated or freed the slot. */
+static inline uint32_t *slab_callers(const struct slab *slab)
+{
+	return (uint32_t *)(uintptr_t)(slab->state + slab_descriptor_slots(slab->cache));
+}
+
 static inline void *slab_caller(const struct slab *slab, unsigned slot)
 {
-	return (void *)(intptr_t)(int32_t)slab->callers[slot];
+	return (void *)(intptr_t)(int32_t)slab_callers(slab)[slot];
 }
+
+/* An object with its state at hand is a round. pre: `object` is the start of an object of `slab` */
+static inline struct cpu_pair slab_round(struct slab *slab, unsigned slot)
+{
+	return (struct cpu_pair){slab_object(slab, slot), &slab->state[slot]};
+}
+
+static inline struct slab *round_slab(struct cpu_pair round)
+{
+	return virt_to_page(round.first)->owner;
+}
+
+static inline unsigned round_slot(const struct slab *slab, struct cpu_pair round)
+{
+	return (unsigned)((uint8_t *)round.second - slab->state);
+}
+
+/* ---- slab.c, for magazine.c ---- */
+
+/*
+ * As many of `count` free objects as the cache's slabs have; how many. And back; frames given to the page allocator
+ * because of it. One lock round each. Any context.
+ */
+size_t slab_take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds);
+size_t slab_put(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds);
+
+/* Adds an empty slab; false if there is no memory. No lock held. */
+bool slab_grow(struct kmem_cache *cache, gfp_t gfp) MUST_USE;
+
+/* An object of one of the slab layer's own caches, past the magazines; and back. */
+void *slab_alloc_internal(struct kmem_cache *cache, gfp_t gfp) MUST_USE;
+size_t slab_free_internal(void *object);
+
+/* ---- magazine.c, for slab.c ---- */
+
+/* A new cache's CPUs and depot have no magazine. */
+void magazines_init(struct kmem_cache *cache);
+
+/* The long way of an allocation, when this CPU's loaded magazine is empty: first is NULL if there is no memory. */
+struct cpu_pair magazine_alloc(struct kmem_cache *cache, gfp_t gfp);
+
+/* The long way of a free, when this CPU's loaded magazine is full. Cannot fail. */
+void magazine_free(struct kmem_cache *cache, struct cpu_pair round);
+
+/*
+ * Every magazine of the cache, on every CPU and in the depot, is emptied into slabs and given back; of all caches. Frames
+ * given to the page allocator because of it. Not in interrupts, no lock held.
+ */
+size_t magazines_drain(struct kmem_cache *cache);
+size_t magazines_drain_all(void);
+
+/* Rounds in all magazines of the cache. Exact while nobody else allocates or frees. */
+size_t magazines_count(const struct kmem_cache *cache);
 
 /* Free objects of these caches hold a pattern; a constructor's work must survive being free. */
 static inline bool slab_is_poisoned(const struct kmem_cache *cache)
@@ -130,7 +232,7 @@ static inline bool slab_is_poisoned(const struct kmem_cache *cache)
 /* The first byte of a free object that does not hold the pattern; `size` if all do. */
 size_t poison_find_damage(const void *object, size_t size);
 
-/* kmem_cache_alloc() on behalf of `caller`. */
+/* kmem_cache_alloc() on behalf of `caller`. pre: no internal cache */
 void *slab_alloc(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller) MUST_USE;
 
 /*
@@ -146,6 +248,7 @@ struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer
 NORETURN void slab_report_foreign(const char *call, const void *pointer);
 NORETURN void slab_report_interior(const char *call, const struct slab *slab, const void *pointer);
 NORETURN void slab_report_free(const char *call, const struct slab *slab, unsigned slot);
+NORETURN void slab_report_issued_twice(struct cpu_pair round);
 NORETURN void slab_report_internal(const char *call, const struct slab *slab, const void *pointer);
 NORETURN void slab_report_other_cache(const char *call, const struct slab *slab, const void *pointer,
                                       const struct kmem_cache *expected);

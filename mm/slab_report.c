@@ -25,7 +25,7 @@ static struct place locate(const struct slab *slab, const void *pointer)
 	struct place place = {.slot = slot, .past = offset - (size_t)slot * slab->cache->slot_size};
 
 	place.tail = slot >= slab->cache->slots;
-	place.live = !place.tail && slot >= slab->cache->first_slot && !bit_test(slab->free, slot);
+	place.live = !place.tail && slab->state[slot] == SLOT_LIVE;
 	return place;
 }
 
@@ -124,6 +124,14 @@ void slab_report_free(const char *call, const struct slab *slab, unsigned slot)
 	      slab_object(slab, slot));
 }
 
+void slab_report_issued_twice(struct cpu_pair round)
+{
+	const struct slab *slab = round_slab(round);
+
+	panic("kmem_cache_alloc: free object %u of cache %s at %p is live: freed twice at once, or its descriptor was written over",
+	      round_slot(slab, round), slab->cache->name, round.first);
+}
+
 void slab_report_internal(const char *call, const struct slab *slab, const void *pointer)
 {
 	panic("%s: %p is the slab layer's own, of cache %s", call, pointer, slab->cache->name);
@@ -187,7 +195,7 @@ bool slab_describe(const void *pointer, struct printer *out)
 	print(out, "%s object %u of cache %s", place.live ? "live" : "free", place.slot, slab->cache->name);
 	if (place.past)
 		print(out, ", %zu bytes past its start at %p", place.past, slab_object(slab, place.slot));
-	if (IS_DEBUG && slab->callers[place.slot])
+	if (IS_DEBUG && slab_callers(slab)[place.slot])
 		print(out, ", %s by %pS", place.live ? "allocated" : "freed", slab_caller(slab, place.slot));
 	return true;
 }

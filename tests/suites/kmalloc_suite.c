@@ -526,7 +526,7 @@ static void reports_name_the_code_that_allocated(void)
 	const void *small[] = {constant, variable, moved};
 
 	for (size_t i = 0; i < ARRAY_SIZE(small); i++)
-		assert_at_most(slab_of(small[i])->callers[slot_of(small[i])] - here, 0x4000);
+		assert_at_most(slab_callers(slab_of(small[i]))[slot_of(small[i])] - here, 0x4000);
 	assert_at_most(virt_to_page(large)->caller - here, 0x4000);
 	for (size_t i = 0; i < ARRAY_SIZE(small); i++)
 		kfree(small[i]);

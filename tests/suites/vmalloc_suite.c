@@ -807,6 +807,12 @@ static void *sweep_atomic(void)
 	return __vmalloc(70 * PAGE_SIZE, GFP_ATOMIC, PAGE_KERNEL);
 }
 
+/* Where no table is, and without the reclaim that would make up for a refused one. */
+static void *sweep_atomic_remote(void)
+{
+	return take_within(3 * PAGE_SIZE, PUD_SIZE, remote() + PAGE_SIZE, VMALLOC_END, GFP_ATOMIC);
+}
+
 static void *sweep_vmap(void)
 {
 	return vmap(frames, MAPPED, VM_MAP, PAGE_KERNEL);
@@ -904,6 +910,7 @@ static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 	        {sweep_aligned, give_vfree, false, false, 6},
 	        {sweep_vzalloc, give_vfree, false, false, 3},
 	        {sweep_atomic, give_vfree, false, false, 4},
+	        {sweep_atomic_remote, give_vfree, false, false, 6},
 	        {sweep_vmap, unmap_keeping_frames, true, true, 2},
 	        {sweep_vmap_put_pages, give_vfree, true, false, 2},
 	        {sweep_ioremap, give_iounmap, false, false, 2},

@@ -18,6 +18,21 @@ bool fault_inject_disarm(void);
 bool fault_inject_ask(void); /* out of line; use the function below */
 extern bool fault_inject_armed;
 
+/* Memory that the caller can do without is asked for between these: no question is put. Returns what to resume with. */
+static inline bool fault_inject_suspend(void)
+{
+	bool armed = IS_DEBUG && fault_inject_armed;
+	if (armed)
+		fault_inject_armed = false;
+	return armed;
+}
+
+static inline void fault_inject_resume(bool armed)
+{
+	if (armed)
+		fault_inject_armed = true;
+}
+
 /* Should this allocation pretend to be out of memory? __GFP_NOFAIL is never refused. */
 static inline bool fault_injected(gfp_t gfp)
 {

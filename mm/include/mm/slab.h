@@ -3,7 +3,8 @@
  * "The slab allocator", USENIX 1994).
  *
  * Alloc and free may be called in any context the gfp flags allow (see <mm/gfp.h>); create, destroy and
- * shrink not in interrupts. A cache's lock is taken inside; page_alloc is entered with no cache lock held.
+ * shrink not in interrupts, nor with a lock held. Mostly no lock is taken: each CPU has magazines of objects of its own.
+ * page_alloc is entered with no cache lock held.
  *
  * Mistakes (double free, a pointer that is no object's start, another cache's object, memory of another
  * layer) panic with call, address, cache, slab slot, and who allocated it where known.
@@ -22,6 +23,9 @@ struct kmem_cache;
 enum {
 	SLAB_HWCACHE_ALIGN = 1 << 0, /* objects start on 64-byte lines */
 	SLAB_PANIC = 1 << 1,         /* creation cannot fail; for caches the kernel cannot live without */
+	SLAB_NOMAGAZINE =
+	        1
+	        << 2, /* CPUs keep none of the objects: each goes straight to its slab (as illumos' KMC_NOMAGAZINE) */
 };
 
 enum { CACHE_NAME_MAX = 32 };
@@ -46,10 +50,10 @@ void kmem_cache_free(struct kmem_cache *cache, void *object);          /* NULL: 
 
 /* Fills objects[0..count) or nothing: returns count or 0. */
 size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, void **objects) MUST_USE;
-/* In batches, between which interrupts are served. What comes in batches before a mistake is freed. */
+/* What comes before a mistake is freed. */
 void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects);
 
-/* Returns every empty slab to the page allocator; frames given back. */
+/* Empties all CPUs' magazines, and returns every empty slab to the page allocator; frames given back. */
 size_t kmem_cache_shrink(struct kmem_cache *cache);
 
 const char *kmem_cache_name(const struct kmem_cache *cache);
@@ -65,6 +69,8 @@ struct slab_stats {
 	char name[CACHE_NAME_MAX];
 	size_t object_size, slot_size, objects_per_slab, pages_per_slab;
 	size_t active_objects, total_objects, slabs, empty_slabs;
+	size_t cached_objects;                   /* free ones in magazines */
+	size_t magazine_rounds, depot_magazines; /* how many fit one; full ones that belong to no CPU */
 };
 
 /* Calls `visit` for each cache, oldest first, with no lock held and without allocating. */

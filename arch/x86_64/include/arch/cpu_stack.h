@@ -40,7 +40,10 @@ _Static_assert(offsetof(struct cpu_stack, items) == 8, "the sequences below know
 _Static_assert(offsetof(struct cpu_magazine, pairs) == 16 && sizeof(struct cpu_pair) == 16,
                "the sequences below know it");
 
-/* [1, 2) is restartable; 2 follows the committing store. */
+/*
+ * [1, 2) is restartable; 2 follows the committing store. The asm statements are volatile in so many words: gcc 12 takes an
+ * asm goto with unused outputs for one without effects.
+ */
 #define RESTARTABLE ".pushsection .restart, \"a\"; .quad 1b, 2b; .popsection"
 
 /* The last item pushed, or NULL. pre: this CPU's; no item is NULL */
@@ -90,26 +93,25 @@ full:
 /* The last pair of *loaded; first is NULL if it is empty. pre: this CPU's */
 static ALWAYS_INLINE struct cpu_pair cpu_magazine_pop(struct cpu_magazine **loaded)
 {
-	struct cpu_pair pair;
-	void *magazine;
+	void *first, *second, *magazine; /* not a struct's members: gcc 12 crashes on those */
 	uint64_t n;
 
-	__asm__ volatile goto("1: movq (%[loaded]), %[magazine]\n\t"
-	                      "movl (%[magazine]), %k[n]\n\t"
-	                      "subl $16, %k[n]\n\t"
-	                      "jc %l[empty]\n\t"
-	                      "movq 16(%[magazine],%[n]), %[first]\n\t"
-	                      "movq 24(%[magazine],%[n]), %[second]\n\t"
-	                      "movl %k[n], (%[magazine])\n"
-	                      "2: " RESTARTABLE
-	                      : [magazine] "=&r"(magazine), [n] "=&r"(n), [first] "=&r"(pair.first),
-	                        [second] "=&r"(pair.second)
-	                      : [loaded] "r"(loaded)
-	                      : "memory", "cc"
-	                      : empty);
-	if (!pair.first)
+	__asm__ volatile goto(
+	        "1: movq (%[loaded]), %[magazine]\n\t"
+	        "movl (%[magazine]), %k[n]\n\t"
+	        "subl $16, %k[n]\n\t"
+	        "jc %l[empty]\n\t"
+	        "movq 16(%[magazine],%[n]), %[first]\n\t"
+	        "movq 24(%[magazine],%[n]), %[second]\n\t"
+	        "movl %k[n], (%[magazine])\n"
+	        "2: " RESTARTABLE
+	        : [magazine] "=&r"(magazine), [n] "=&r"(n), [first] "=&r"(first), [second] "=&r"(second)
+	        : [loaded] "r"(loaded)
+	        : "memory", "cc"
+	        : empty);
+	if (!first)
 		__builtin_unreachable();
-	return pair;
+	return (struct cpu_pair){first, second};
 empty:
 	return (struct cpu_pair){NULL, NULL};
 }
