@@ -713,6 +713,7 @@ static ALWAYS_INLINE void release(const char *call, pfn_t frame, unsigned order)
 		return;
 	}
 	unsigned z = zone_index(frame);
+	DEBUG_ASSERT(!page->unflushed); /* vmap_range.c: some CPU may still reach it */
 	page->type = PAGE_CACHED;
 	if (unlikely(!cpu_stack_push(page_cpu_list(this_cpu()->pages, z, order), page)))
 		list_put_slow(&zones[z], page, order);
@@ -807,6 +808,7 @@ static void release_bulk(const char *call, size_t count, struct page *const *pag
 		for (; i < stop && lies_in(zone, pages[i]); i++) {
 			pfn_t frame = page_to_pfn(pages[i]);
 			enum buddy_misuse misuse = buddy_free(&zone->buddy, frame, 0);
+			DEBUG_ASSERT(misuse || !pages[i]->unflushed);
 			if (unlikely(misuse)) {
 				mistake = describe_mistake(misuse, frame, 0);
 				break;
@@ -854,7 +856,7 @@ void free_page_list(struct page_list *list)
 
 void register_shrinker(struct shrinker *shrinker)
 {
-	list_add_tail(&shrinker->link, &shrinkers);
+	list_add(&shrinker->link, &shrinkers); /* what stands on others gives back before them */
 }
 
 size_t reclaim_pages(void)

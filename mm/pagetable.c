@@ -14,7 +14,8 @@
  * T1  No entry has a bit set that its format does not know; an absent entry is zero. Nothing is open to user mode.
  * T2  No leaf is writable and executable.
  * T3  Each table is pointed to by exactly one entry.
- * T4  Below the root no table is empty, and each is counted right.
+ * T4  Below the root each table is counted right, and none is empty unless a range in it was cleared and is not yet
+ *     swept.
  * T5  nr_tables is the number of tables that the root reaches, itself included.
  * T6  Leaves stand at levels 1 to 3, and map memory aligned to their size.
  *
@@ -22,6 +23,10 @@
  * exactly as unmapping clears it. Before, all of the range was absent, so every table that is empty afterwards is one
  * that this call added. Splitting, the other thing that needs tables, concerns at most one leaf per edge of the range and
  * level: those tables are reserved first, and then nothing can fail.
+ *
+ * Unmapping is clearing, flushing and giving back at once. It comes in two halves for whoever unmaps often and wants to
+ * flush seldom: pagetable_clear() makes leaves absent, pagetable_sweep() later flushes for many of them and cuts off the
+ * tables that they left empty. In between the range must not be mapped again, nor its frames be used for anything.
  *
  * A table that becomes empty is cut off, which drops it with all it holds, and waits on a chain through its own first
  * word until every CPU has flushed. The flush happens under the lock: as long as some CPU may remember the way to the
@@ -35,6 +40,7 @@
  * whole last-level table without collecting its frames does not look at its entries at all.
  */
 #include <mm/pagetable.h>
+#include <arch/flush_site.h>
 #include <arch/tlb.h>
 #include <lib/panic.h>
 #include <lib/printer.h>
@@ -150,7 +156,14 @@ void pagetable_destroy(struct pagetable *pt)
 
 /* ---- Clearing ---- */
 
+enum clearing_mode {
+	CLEAR_UNMAP,  /* leaves, and the tables that they leave empty */
+	CLEAR_LEAVES, /* leaves only */
+	CLEAR_TABLES, /* empty tables only; no leaf is left */
+};
+
 struct clearing {
+	enum clearing_mode mode;
 	struct page_list *frames; /* collects what 4 KiB leaves map; may be NULL */
 	uint64_t dropped;         /* chain of tables that were cut off, or CHAIN_END */
 	bool cleared;             /* some entry was present */
@@ -172,7 +185,10 @@ static uint64_t clear_pages(struct page_list *frames, pte_t *slot, size_t count)
 		if (!pte_present(e))
 			continue;
 		pte_set(slot, 0);
-		page_list_add(frames, pfn_to_page(paddr_to_pfn(pte_leaf_paddr(e, 1))));
+		struct page *page = pfn_to_page(paddr_to_pfn(pte_leaf_paddr(e, 1)));
+		if (IS_DEBUG)
+			page->unflushed = true;
+		page_list_add(frames, page);
 		present++;
 	}
 	return present;
@@ -193,19 +209,22 @@ static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned le
 static uint64_t clear_entry(struct clearing *clearing, pte_t *e, unsigned level, uint64_t va, uint64_t last)
 {
 	bool whole = last - va == pt_level_size(level) - 1;
-	clearing->cleared = true;
 	if (pte_is_leaf(*e, level)) {
+		if (clearing->mode == CLEAR_TABLES)
+			return 0;    /* of a neighbour, beside a table in its range */
 		DEBUG_ASSERT(whole); /* cut leaves were split, and undoing clears only what was mapped */
+		clearing->cleared = true;
 		pte_set(e, 0);
 		return 1;
 	}
 	/* A last-level table that goes as a whole goes unread, unless its frames are wanted. */
-	if (!(whole && level == 2 && !clearing->frames)) {
+	if (!(whole && level == 2 && !clearing->frames && clearing->mode == CLEAR_UNMAP)) {
 		uint64_t gone = clear_level(clearing, table_below(*e), level - 1, va, last);
 		pte_set(e, e->raw - gone * PTE_USED_ONE);
-		if (pte_used(*e))
+		if (pte_used(*e) || clearing->mode == CLEAR_LEAVES)
 			return 0;
 	}
+	clearing->cleared = true;
 	clear_drop_table(clearing, e);
 	return 1;
 }
@@ -214,9 +233,14 @@ static uint64_t clear_entry(struct clearing *clearing, pte_t *e, unsigned level,
 static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned level, uint64_t va,
                             uint64_t last)
 {
-	if (level == 1)
-		return clear_pages(clearing->frames, &table[pt_index(vaddr(va), 1)],
-		                   ((last - va) >> PAGE_SHIFT) + 1);
+	if (level == 1 && clearing->mode == CLEAR_TABLES)
+		return 0;
+	if (level == 1) {
+		uint64_t pages = clear_pages(clearing->frames, &table[pt_index(vaddr(va), 1)],
+		                             ((last - va) >> PAGE_SHIFT) + 1);
+		clearing->cleared |= pages > 0;
+		return pages;
+	}
 	uint64_t gone = 0;
 	for (;; va++) {
 		pte_t *e = &table[pt_index(vaddr(va), level)];
@@ -229,20 +253,35 @@ static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned le
 	}
 }
 
+static void clear_walk(struct pagetable *pt, struct clearing *clearing, struct vrange range)
+{
+	clear_level(clearing, table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1);
+}
+
+/* What was cut off goes. pre: every CPU has flushed */
+static void give_dropped(struct pagetable *pt, struct clearing *clearing)
+{
+	while (clearing->dropped != CHAIN_END) {
+		paddr_t table = paddr(clearing->dropped);
+		clearing->dropped = table_pointer(table)->raw;
+		table_give(pt, table);
+	}
+}
+
 /* The order that matters: clear, flush, only then give back. */
 static void clear_locked(struct pagetable *pt, struct vrange range, struct page_list *frames)
 {
-	struct clearing clearing = {.frames = frames, .dropped = CHAIN_END};
+	struct clearing clearing = {.mode = CLEAR_UNMAP, .frames = frames, .dropped = CHAIN_END};
+
 	if (range.start.raw == range.end.raw)
 		return;
-	clear_level(&clearing, table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1);
-	if (clearing.cleared)
+	clear_walk(pt, &clearing, range);
+	if (clearing.cleared && flush_site(FLUSH_UNMAP))
 		tlb_flush_range(range);
-	while (clearing.dropped != CHAIN_END) {
-		paddr_t table = paddr(clearing.dropped);
-		clearing.dropped = table_pointer(table)->raw;
-		table_give(pt, table);
-	}
+	for (uint32_t n = frames ? frames->head : PFN_NONE; IS_DEBUG && n != PFN_NONE;
+	     n = pfn_to_page(pfn(n))->next)
+		pfn_to_page(pfn(n))->unflushed = false;
+	give_dropped(pt, &clearing);
 }
 
 /* ---- Mapping ---- */
@@ -443,7 +482,8 @@ static void split_leaf(pte_t *e, unsigned level, uint64_t va, paddr_t table)
 	for (unsigned i = 0; i < PT_ENTRIES; i++, pa.raw += size / PT_ENTRIES)
 		below[i] = pte_leaf(pa, prot, level - 1);
 	pte_set(e, pte_table(table).raw + PT_ENTRIES * PTE_USED_ONE);
-	tlb_flush_range(vrange_sized(vaddr(align_down(va, size)), size));
+	if (flush_site(FLUSH_SPLIT))
+		tlb_flush_range(vrange_sized(vaddr(align_down(va, size)), size));
 }
 
 /* Splits until `edge` falls between leaves. pre: the reserve holds what tables_to_split() counted */
@@ -488,6 +528,53 @@ bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list
 	return split;
 }
 
+void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list *frames)
+{
+	struct clearing clearing = {.mode = CLEAR_LEAVES, .frames = frames, .dropped = CHAIN_END};
+
+	require_range("pagetable_clear", range);
+	if (range.start.raw == range.end.raw)
+		return;
+	irqflags_t flags = spin_lock_irqsave(&pt->lock);
+	clear_walk(pt, &clearing, range);
+	pt->nr_unswept++;
+	spin_unlock_irqrestore(&pt->lock, flags);
+	tlb_flush_range_here(range);
+}
+
+/* One flush for all: of the one range, or of everything. */
+static void flush_swept(const struct vrange *ranges, size_t count)
+{
+	if (!flush_site(FLUSH_SWEEP))
+		return;
+	if (count == 1)
+		tlb_flush_range(ranges[0]);
+	else
+		tlb_flush_all();
+}
+
+void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count)
+{
+	struct clearing clearing = {.mode = CLEAR_TABLES, .dropped = CHAIN_END};
+
+	if (!count)
+		return;
+	irqflags_t flags = spin_lock_irqsave(&pt->lock);
+	for (size_t i = 0; i < count; i++) {
+		if (ranges[i].start.raw != ranges[i].end.raw)
+			clear_walk(pt, &clearing, ranges[i]);
+	}
+	pt->nr_unswept -= count;
+	bool dropped = clearing.dropped != CHAIN_END;
+	if (dropped) {
+		flush_swept(ranges, count);
+		give_dropped(pt, &clearing);
+	}
+	spin_unlock_irqrestore(&pt->lock, flags);
+	if (!dropped)
+		flush_swept(ranges, count); /* nothing to hold others off for */
+}
+
 /* ---- Protection ---- */
 
 /* Returns whether any leaf changed in [va, last], which lies within `table`. */
@@ -519,7 +606,8 @@ bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot)
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
 	bool split = split_edges(pt, range);
 	if (split &&
-	    protect_level(table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1, prot))
+	    protect_level(table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1, prot) &&
+	    flush_site(FLUSH_PROTECT))
 		tlb_flush_range(range);
 	spin_unlock_irqrestore(&pt->lock, flags);
 	return split;

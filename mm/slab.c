@@ -696,6 +696,18 @@ static size_t reap_empty_slabs(void)
 	return frames;
 }
 
+bool kmem_cache_owns(const struct kmem_cache *cache, const void *object)
+{
+	const struct slab *slab = slab_of(object);
+
+	if (!slab || slab->cache != cache)
+		return false;
+	size_t offset = (size_t)((const char *)object - slab->base);
+	unsigned slot = slab_slot_at(cache, offset);
+	return (size_t)slot * cache->slot_size == offset && slot < cache->slots &&
+	       slab->state[slot] == SLOT_LIVE;
+}
+
 const char *kmem_cache_name(const struct kmem_cache *cache)
 {
 	return cache->name;

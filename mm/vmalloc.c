@@ -20,18 +20,26 @@
  *     owner is the area.
  * V6  nr_pages is the number of these frames.
  *
+ * V7  What was given back and is not a hole yet (VM_LAZY, VM_SPARE) has nothing mapped and is kept by one CPU
+ *     (vmap_range.c). nr_gone and gone_bytes count it.
+ *
  * V2 and V5 hold when nothing is under way: an area is VM_UNINITIALIZED until it is filled and VM_DYING from the moment
  * it is given back.
  *
- * Allocation: take nodes; reserve the range (one round of the lock); then frames and mappings in batches, so that
- * neither stack nor heap grows with the size. Failure unmaps what there is and gives the range back.
+ * Allocation: a range that this CPU keeps, or else nodes and a new range (one round of the lock); then frames and
+ * mappings in batches, so that neither stack nor heap grows with the size. Failure unmaps what there is and gives the
+ * range back.
  *
- * Freeing: mark the area (first round), so that a second vfree() of the same address is caught even while the first one
- * runs; unmap, which flushes; free the frames; give the range back (second round). A range is never free while an
- * address in it may still lead somewhere. None of this needs memory: the area's node becomes the hole's.
+ * Freeing: mark the area, so that a second vfree() of the same address is caught even while the first one runs; make its
+ * entries absent; leave it, with its frames, to this CPU's list of ranges to be flushed (vmap_range.c). Neither a range
+ * nor a frame is free while some CPU's memory of the address may still lead there. What maps frames of others is flushed
+ * at once, as nobody knows what they do with them next. None of this needs memory: the area's node becomes the hole's.
  *
- * Locks: vmalloc_state.lock around the ranges only. Frames, tables and nodes come and go with it not held. Mistakes are
- * found under it and reported without it.
+ * vfree() finds the area without a search: the frame behind the address knows it. Only an address that leads to no area's
+ * first frame is looked up under the lock, to be told what it is.
+ *
+ * Locks: vmalloc_state.lock around the ranges only. Frames, tables and nodes come and go with it not held. Flags change
+ * by atomic operations, so that who takes an area needs no lock. Mistakes are reported with none held.
  *
  * Cost: O(log n) in areas and holes for the range, beyond that a constant per page.
  */
@@ -51,8 +59,8 @@ struct vmalloc_state vmalloc_state = {.lock = SPINLOCK_INIT("vmalloc", RANK_VMAL
 /* Frames fetched and mapped at a time: 512 bytes of stack, and a lock round for each 64 pages. */
 enum { FILL_BATCH = 64 };
 
-/* Unmapped with interrupts masked, and flushed, at a time: 4,096 pages. */
-#define UNMAP_PART (16UL << 20)
+/* Cleared with interrupts masked at a time: 4,096 pages. */
+#define CLEAR_PART (16UL << 20)
 
 /* What an allocation of metadata inherits of the caller's flags: neither the zone nor the contents, never a warning. */
 #define META_GFP(gfp) (((gfp) & (__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN)
@@ -154,50 +162,88 @@ static bool nodes_take(struct vmap_area *nodes[VA_CARVE_NODES_MAX], const struct
 	return nodes[1];
 }
 
-/* A busy area without mappings, or NULL after a warning. pre: request_fault() had nothing to say */
-static struct vmap_area *area_reserve(const struct request *want)
+/* The range is reserved: what it is for. Whoever looks it up meanwhile finds it VM_UNINITIALIZED. */
+static void area_begin(struct vmap_area *area, const struct request *want)
 {
-	struct vmap_area *nodes[VA_CARVE_NODES_MAX];
+	area->requested_size = want->size;
+	area->phys_addr = want->phys_addr;
+	area->caller = (uint32_t)(uintptr_t)want->caller;
+	area_set_flags(area, want->flags | VM_UNINITIALIZED);
+}
 
-	if (want->size > vrange_size(want->within) || fault_injected(want->gfp))
-		return run_out(want, "no virtual space");
-	if (!nodes_take(nodes, want))
-		return run_out(want, "no area descriptor");
+/* Out of the window's holes; NULL if none fits. Donated nodes are used up as they are needed. */
+static struct vmap_area *area_carve(const struct request *want, struct vmap_area *nodes[VA_CARVE_NODES_MAX])
+{
 	size_t span = align_up(want->size, PAGE_SIZE) + (want->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
 
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
 	struct vmap_area *area = va_space_alloc(&vmalloc_state.space, span, want->align, want->within, nodes);
-	if (area) {
-		area->requested_size = want->size;
-		area->phys_addr = want->phys_addr;
-		area->caller = (uint32_t)(uintptr_t)want->caller;
-		area->flags = want->flags | VM_UNINITIALIZED;
-		if (area_owns_frames(area))
-			vmalloc_state.nr_pages += area_data_pages(area);
-	}
+	if (area)
+		area_begin(area, want);
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
-
-	nodes_give(nodes, VA_CARVE_NODES_MAX);
-	return area ? area : run_out(want, "no virtual space");
+	return area;
 }
 
-/* pre: nothing is mapped in it */
-static void area_release(struct vmap_area *area)
+/* A kept range would do: there is nothing special about where it lies or ends. */
+static bool is_ordinary(const struct request *want)
 {
-	struct vmap_area *released[VA_MERGE_NODES_MAX];
+	return want->align <= PAGE_SIZE && !(want->flags & VM_NO_GUARD) &&
+	       want->within.start.raw == window().start.raw && want->within.end.raw == window().end.raw;
+}
 
-	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+/* A busy area without mappings, or NULL after a warning. pre: request_fault() had nothing to say */
+static struct vmap_area *area_reserve(const struct request *want)
+{
+	struct vmap_area *nodes[VA_CARVE_NODES_MAX], *area = NULL;
+
+	if (want->size > vrange_size(want->within) || fault_injected(want->gfp))
+		return run_out(want, "no virtual space");
+	if (is_ordinary(want))
+		area = vmap_range_take(pages_for(want->size));
+	if (area) {
+		area_begin(area, want);
+	} else {
+		if (!nodes_take(nodes, want))
+			return run_out(want, "no area descriptor");
+		area = area_carve(want, nodes);
+		if (unlikely(!area &&
+		             (want->gfp & __GFP_RECLAIM))) { /* what CPUs keep may be what is missing */
+			vmap_ranges_purge();
+			area = area_carve(want, nodes);
+		}
+		nodes_give(nodes, VA_CARVE_NODES_MAX);
+	}
+	if (unlikely(!area))
+		return run_out(want, "no virtual space");
 	if (area_owns_frames(area))
-		vmalloc_state.nr_pages -= area_data_pages(area);
-	va_space_free(&vmalloc_state.space, area, released);
+		count_add(&vmalloc_state.nr_pages, area_data_pages(area));
+	return area;
+}
+
+void vmap_areas_release(struct vmap_area *const *areas, size_t count)
+{
+	struct vmap_area *released[RELEASE_BATCH * VA_MERGE_NODES_MAX];
+
+	ASSERT(count <= RELEASE_BATCH);
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	for (size_t i = 0; i < count; i++)
+		va_space_free(&vmalloc_state.space, areas[i], released + i * VA_MERGE_NODES_MAX);
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
-	nodes_give(released, VA_MERGE_NODES_MAX);
+	nodes_give(released, count * VA_MERGE_NODES_MAX);
+}
+
+/* Undoes area_reserve(). pre: nothing was ever mapped in it */
+static void area_cancel(struct vmap_area *area)
+{
+	if (area_owns_frames(area))
+		count_sub(&vmalloc_state.nr_pages, area_data_pages(area));
+	vmap_areas_release(&area, 1);
 }
 
 /* The area is what it will be until it is freed. Whoever finds it filled also finds its contents. */
 static void *area_publish(struct vmap_area *area)
 {
-	__atomic_store_n(&area->flags, area->flags & ~(uint32_t)VM_UNINITIALIZED, __ATOMIC_RELEASE);
+	area_set_flags(area, area_flags(area) & ~(uint32_t)VM_UNINITIALIZED);
 	return (void *)area->va_start;
 }
 
@@ -278,31 +324,28 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 	return lacking;
 }
 
-/* Unmaps a part of an area, and frees its frames if they are the area's. */
-static void part_dissolve(const struct vmap_area *area, struct vrange part)
+/*
+ * Everything in the area goes; its range and frames later. Cannot fail. In parts, between which interrupts are served: no
+ * leaf reaches out of one.
+ */
+static void area_dissolve(struct vmap_area *area, const void *caller)
 {
 	struct page_list frames = PAGE_LIST_INIT;
-
-	/* No leaf reaches out of a part, so there is none to split. */
-	bool unmapped = pagetable_unmap(&kernel_pagetable, part, area_owns_frames(area) ? &frames : NULL);
-	ASSERT(unmapped);
-	frames_disown_list(&frames);
-	free_page_list(&frames);
-}
-
-/*
- * Everything in the area goes, then its range. Cannot fail. Entry by entry only where frames are collected; there in
- * parts, between which interrupts are served: the leaves are small, and a part is worth its flush many times over.
- */
-static void area_dissolve(struct vmap_area *area)
-{
 	uintptr_t end = area_data_end(area), stop;
 
-	for (uintptr_t at = area->va_start; at < end; at = stop) {
-		stop = area_owns_frames(area) ? min_u64(align_down(at, UNMAP_PART) + UNMAP_PART, end) : end;
-		part_dissolve(area, vrange(at, stop));
+	if (!area_owns_frames(area)) {
+		bool unmapped = pagetable_unmap(&kernel_pagetable, vrange(area->va_start, end), NULL);
+		ASSERT(unmapped); /* whole leaves */
+		vmap_range_give_flushed(area);
+		return;
 	}
-	area_release(area);
+	for (uintptr_t at = area->va_start; at < end; at = stop) {
+		stop = min_u64(align_down(at, CLEAR_PART) + CLEAR_PART, end);
+		pagetable_clear(&kernel_pagetable, vrange(at, stop), &frames);
+	}
+	frames_disown_list(&frames);
+	count_sub(&vmalloc_state.nr_pages, area_data_pages(area));
+	vmap_range_give(area, &frames, caller);
 }
 
 /* ---- vmalloc ------------------------------------------------------------------------------------------------------ */
@@ -320,7 +363,7 @@ static void *allocate(const struct request *want)
 		return NULL;
 	const char *lacking = area_fill(area, want);
 	if (unlikely(lacking)) {
-		area_dissolve(area);
+		area_dissolve(area, want->caller);
 		return run_out(want, lacking);
 	}
 	return area_publish(area);
@@ -386,6 +429,10 @@ static NORETURN void report_release(const char *call, uintptr_t address, const s
 	if (!area)
 		panic("%s: 0x%lx is in no area: freed twice, or never allocated; from %pS", call, address,
 		      caller);
+	if (area->flags & VM_GONE)
+		panic("%s: 0x%lx was freed before, by %pS; it was in the %s area 0x%lx-0x%lx allocated by %pS, from %pS",
+		      call, address, area_freed_by(area), area_kind(area), area->va_start, area->va_end,
+		      area_caller(area), caller);
 	if (area->flags & VM_DYING)
 		panic("%s: 0x%lx is being freed already, from %pS", call, address, caller);
 	if (area->va_start != address)
@@ -396,6 +443,31 @@ static NORETURN void report_release(const char *call, uintptr_t address, const s
 	      area_kind(area), area_caller(area), class_freed_by(area_class(area)), caller);
 }
 
+/* Marks a filled area as leaving; false if it is not there to be freed, or somebody else was faster. */
+static bool area_mark_dying(struct vmap_area *area)
+{
+	uint32_t flags = area_flags(area);
+
+	return !(flags & (VM_DYING | VM_UNINITIALIZED | VM_GONE)) &&
+	       __atomic_compare_exchange_n(&area->flags, &flags, flags | VM_DYING, false, __ATOMIC_ACQ_REL,
+	                                   __ATOMIC_RELAXED);
+}
+
+/*
+ * The area whose frame is mapped at `address`, or NULL: without search and lock. Interrupts are masked meanwhile, which
+ * holds off every flush and thereby the reuse of tables that the walk may be in, should the address be a wrong one.
+ */
+static struct vmap_area *area_of_frame(uintptr_t address)
+{
+	irqflags_t flags = irq_save();
+	const struct page *page = vmalloc_to_page((const void *)address);
+	bool owned = page && page_entry_written(pfn_to_page(pfn(0)), page_to_pfn(page).raw) &&
+	             page->type == PAGE_VMALLOC;
+	struct vmap_area *area = owned ? page->owner : NULL;
+	irq_restore(flags);
+	return area && kmem_cache_owns(vmalloc_state.nodes, area) ? area : NULL;
+}
+
 /* The area of `class` that begins at `address`, marked as leaving. Anything else is the caller's mistake. */
 static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller)
 {
@@ -403,15 +475,17 @@ static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t a
 
 	if (unlikely(in_interrupt()))
 		panic("%s: in interrupt context, from %pS", call, caller);
+	struct vmap_area *area = class == VM_ALLOC ? area_of_frame(address) : NULL;
+	if (likely(area && area->va_start == address && area_class(area) == VM_ALLOC &&
+	           area_mark_dying(area)))
+		return area;
+
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
-	struct vmap_area *area = va_space_find(&vmalloc_state.space, address);
-	if (area && area->flags & VM_UNINITIALIZED)
+	area = va_space_find(&vmalloc_state.space, address);
+	if (area && area_flags(area) & VM_UNINITIALIZED)
 		area = NULL; /* nobody was given it yet */
-	bool right =
-	        area && area->va_start == address && area_class(area) == class && !(area->flags & VM_DYING);
-	if (likely(right))
-		area->flags |= VM_DYING;
-	else if (area)
+	bool right = area && area->va_start == address && area_class(area) == class && area_mark_dying(area);
+	if (area && !right)
 		copy = *area;
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
 
@@ -420,23 +494,27 @@ static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t a
 	return area;
 }
 
+static void release(const char *call, uint32_t class, uintptr_t address, const void *caller)
+{
+	area_dissolve(area_take(call, class, address, caller), caller);
+}
+
 void vfree(const void *address)
 {
 	if (address)
-		area_dissolve(area_take("vfree", VM_ALLOC, (uintptr_t)address, (void *)CALLER_ADDRESS));
+		release("vfree", VM_ALLOC, (uintptr_t)address, (void *)CALLER_ADDRESS);
 }
 
 void vunmap(const void *address)
 {
 	if (address)
-		area_dissolve(area_take("vunmap", VM_MAP, (uintptr_t)address, (void *)CALLER_ADDRESS));
+		release("vunmap", VM_MAP, (uintptr_t)address, (void *)CALLER_ADDRESS);
 }
 
 void iounmap(const void *address)
 {
-	uintptr_t page = (uintptr_t)address & PAGE_MASK;
 	if (address)
-		area_dissolve(area_take("iounmap", VM_IOREMAP, page, (void *)CALLER_ADDRESS));
+		release("iounmap", VM_IOREMAP, (uintptr_t)address & PAGE_MASK, (void *)CALLER_ADDRESS);
 }
 
 /* ---- Ranges for others, and frames of others ---------------------------------------------------------------------- */
@@ -470,13 +548,15 @@ void free_vm_area(struct vmap_area *area)
 		panic("free_vm_area: %p is no area, from %pS", (void *)area, caller);
 	if (unlikely(area_owns_frames(area)))
 		report_release("free_vm_area", area->va_start, area, caller);
-	area_dissolve(area_take("free_vm_area", area_class(area), area->va_start, caller));
+	release("free_vm_area", area_class(area), area->va_start, caller);
 }
 
 struct vmap_area *find_vm_area(const void *address)
 {
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
 	struct vmap_area *area = va_space_find(&vmalloc_state.space, (uintptr_t)address);
+	if (area && area_flags(area) & VM_GONE)
+		area = NULL;
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
 	return area;
 }
@@ -488,7 +568,7 @@ static NORETURN void report_adoption(struct vmap_area *area, struct page *const 
 	bool twice = pages[n]->type == PAGE_VMALLOC && pages[n]->owner == area;
 
 	frames_disown(pages, n);
-	area_release(area);
+	area_cancel(area);
 	panic("vmap: frame 0x%lx, %s, cannot be given away as a single frame, from %pS",
 	      page_to_pfn(pages[n]).raw, twice ? "listed twice" : page_type_name(pages[n]->type), caller);
 }
@@ -517,7 +597,7 @@ void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgpro
 	if (unlikely(!map_frames(vaddr(area->va_start), pages, count, &want))) {
 		if (give_away)
 			frames_disown(pages, count);
-		area_release(area);
+		area_cancel(area);
 		return run_out(&want, "no page-table page");
 	}
 	return area_publish(area);
@@ -559,7 +639,7 @@ void *ioremap(uint64_t phys, size_t size)
 	struct vrange data = vrange(area->va_start, area_data_end(area));
 	while (unlikely(!pagetable_map(&kernel_pagetable, data, paddr(first), want.prot, 2))) {
 		if (!reclaim_pages()) {
-			area_release(area);
+			area_cancel(area);
 			return run_out(&want, "no page-table page");
 		}
 	}
@@ -630,4 +710,5 @@ void vmalloc_init(struct vrange window)
 	hole = kmem_cache_alloc(vmalloc_state.nodes, GFP_KERNEL);
 	ASSERT(hole);
 	va_space_init(&vmalloc_state.space, window, hole);
+	vmap_ranges_init();
 }

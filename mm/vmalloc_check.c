@@ -11,6 +11,7 @@
 
 /* One walk over all mappings and all areas, both ascending. */
 struct check {
+	size_t gone, gone_bytes; /* V7 */
 	const struct vmap_area
 	        *area; /* the first that does not end at or below what was seen; NULL: none left */
 	size_t mapped; /* data pages of `area` seen mapped */
@@ -29,7 +30,7 @@ static const char *area_check(const struct vmap_area *area)
 	      area->requested_size);
 	CHECK(class == VM_ALLOC || class == VM_MAP || class == VM_IOREMAP,
 	      "V2: the area 0x%lx-0x%lx has flags 0x%x", area->va_start, area->va_end, area->flags);
-	CHECK(!(area->flags & (VM_UNINITIALIZED | VM_DYING)),
+	CHECK(!(area->flags & (VM_UNINITIALIZED | VM_DYING)) || (area->flags & VM_GONE),
 	      "V2: the area 0x%lx-0x%lx is only half there, flags 0x%x", area->va_start, area->va_end,
 	      area->flags);
 	return NULL;
@@ -56,7 +57,12 @@ static const char *area_leave(struct check *check)
 {
 	const struct vmap_area *area = check->area;
 
-	if (area_owns_frames(area)) {
+	if (area->flags & VM_GONE) {
+		CHECK(!check->mapped, "V7: 0x%lx-0x%lx was given back, but %zu pages are mapped in it",
+		      area->va_start, area->va_end, check->mapped);
+		check->gone++;
+		check->gone_bytes += area->va_end - area->va_start;
+	} else if (area_owns_frames(area)) {
 		CHECK(check->mapped == area_data_pages(area),
 		      "V5: the area 0x%lx-0x%lx has %zu of its %zu pages mapped", area->va_start,
 		      area->va_end, check->mapped, area_data_pages(area));
@@ -77,7 +83,8 @@ static const char *part_check(struct check *check, const struct mapping *m, uint
 	      area->va_start, area->va_end);
 	*end = min_u64(m->va.end.raw, area_data_end(area));
 	check->mapped += (*end - at) >> PAGE_SHIFT;
-	for (uintptr_t va = at; area_owns_frames(area) && va < *end; va += PAGE_SIZE) {
+	for (uintptr_t va = at; !(area->flags & VM_GONE) && area_owns_frames(area) && va < *end;
+	     va += PAGE_SIZE) {
 		const char *broken =
 		        frame_check(area, vaddr(va), paddr_add(m->pa, va - m->va.start.raw), m->level);
 		if (broken)
@@ -117,6 +124,11 @@ const char *vmalloc_check(void)
 		check.broken = area_leave(&check);
 	if (check.broken)
 		return check.broken;
+	CHECK(vmalloc_state.nr_gone == check.gone && vmalloc_state.gone_bytes == check.gone_bytes,
+	      "V7: %zu ranges of %zu bytes were given back and are kept, counted as %zu of %zu", check.gone,
+	      check.gone_bytes, vmalloc_state.nr_gone, vmalloc_state.gone_bytes);
+	if ((broken = vmap_ranges_check()))
+		return broken;
 	CHECK(vmalloc_state.nr_pages == check.owned, "V6: areas own %zu frames, counted as %zu", check.owned,
 	      vmalloc_state.nr_pages);
 	return NULL;
@@ -126,8 +138,11 @@ const char *vmalloc_check(void)
 
 static void print_area(struct printer *out, const struct vmap_area *area)
 {
-	print(out, "the %s area 0x%016lx-0x%016lx (%zu bytes requested, allocated by %pS)", area_kind(area),
+	print(out, "the %s area 0x%016lx-0x%016lx (%zu bytes requested, allocated by %pS", area_kind(area),
 	      area->va_start, area->va_end, area->requested_size, area_caller(area));
+	if (area->flags & VM_GONE)
+		print(out, ", freed by %pS", area_freed_by(area));
+	print(out, ")");
 }
 
 /* "1 byte past the end of the …": distances count from the nearest byte that is the area's. */
@@ -197,6 +212,11 @@ void vmallocinfo_dump(struct printer *out)
 	while (area_copy_next(&at, &area)) {
 		print(out, "0x%016lx-0x%016lx %7lu %pS", area.va_start, area.va_end,
 		      area.va_end - area.va_start, area_caller(&area));
+		if (area.flags & VM_GONE) {
+			print(out,
+			      area.flags & VM_LAZY ? " freed, to be flushed\n" : " freed, kept by a CPU\n");
+			continue;
+		}
 		if (area_owns_frames(&area))
 			print(out, " pages=%zu", area_data_pages(&area));
 		if (area.phys_addr)
@@ -210,12 +230,15 @@ struct vmalloc_stats vmalloc_stats(void)
 	const struct va_space *space = &vmalloc_state.space;
 
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	size_t gone = __atomic_load_n(&vmalloc_state.nr_gone, __ATOMIC_RELAXED);
+	size_t gone_bytes = __atomic_load_n(&vmalloc_state.gone_bytes, __ATOMIC_RELAXED);
 	struct vmalloc_stats stats = {
-	        .areas = space->nr_busy,
+	        .areas = space->nr_busy - gone,
 	        .total_bytes = space->end - space->start,
-	        .used_bytes = space->busy_bytes,
+	        .used_bytes = space->busy_bytes - gone_bytes,
+	        .kept_bytes = gone_bytes,
 	        .largest_hole = va_space_largest_hole(space),
-	        .nr_pages = vmalloc_state.nr_pages,
+	        .nr_pages = __atomic_load_n(&vmalloc_state.nr_pages, __ATOMIC_RELAXED),
 	};
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
 	return stats;

@@ -1,28 +1,82 @@
-/* What vmalloc.c and vmalloc_check.c share. vmalloc.c tells what it means. */
+/* What vmalloc.c, vmap_range.c and vmalloc_check.c share. The first two tell what it means. */
 #ifndef MM_VMALLOC_INTERNAL_H
 #define MM_VMALLOC_INTERNAL_H
 
 #include <arch/spinlock.h>
+#include <mm/page_alloc.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
 
-/* Area flag, beside those of <mm/vmalloc.h>: given back, and about to leave. The address finds it, nobody may free it. */
-enum { VM_DYING = 1 << 30 };
+/* Area flags beside those of <mm/vmalloc.h>. */
+enum {
+	VM_DYING = 1 << 30, /* given back, and about to leave: the address finds it, nobody may free it */
+	VM_LAZY = 1 << 29,  /* cleared, not yet flushed on every CPU: its frames wait in it */
+	VM_SPARE = 1 << 28, /* flushed, empty, kept by a CPU for its next area of this size */
+	VM_GONE = VM_LAZY | VM_SPARE,
+};
 
 struct vmalloc_state {
 	struct spinlock lock;
 	struct va_space space;    /* (lock); the window's bounds are constant */
-	size_t nr_pages;          /* (lock) frames that areas own, those still being filled included */
+	size_t nr_pages;          /* atomic: frames that areas own, those still being filled included */
+	size_t nr_gone;           /* atomic: areas that are VM_LAZY or VM_SPARE, */
+	size_t gone_bytes;        /* atomic: and the window's bytes that they keep */
 	struct kmem_cache *nodes; /* constant: holes and areas */
 };
 extern struct vmalloc_state vmalloc_state;
 
+/* Read and written by CPUs that hold no lock. */
+static inline uint32_t area_flags(const struct vmap_area *area)
+{
+	return __atomic_load_n(&area->flags, __ATOMIC_ACQUIRE);
+}
+
+static inline void area_set_flags(struct vmap_area *area, uint32_t flags)
+{
+	__atomic_store_n(&area->flags, flags, __ATOMIC_RELEASE);
+}
+
+static inline void count_add(size_t *count, size_t n)
+{
+	__atomic_fetch_add(count, n, __ATOMIC_RELAXED);
+}
+
+static inline void count_sub(size_t *count, size_t n)
+{
+	__atomic_fetch_sub(count, n, __ATOMIC_RELAXED);
+}
+
+/* ---- vmap_range.c: ranges between two lives ---- */
+
+/* Needs kmalloc. */
+void vmap_ranges_init(void);
+
+/* A range of `pages` and a guard page that this CPU keeps, flags VM_SPARE no more; NULL if it has none. */
+struct vmap_area *vmap_range_take(size_t pages);
+
+/* A dying area whose leaves pagetable_clear() made absent, its frames in `frames`: freed at some later flush. */
+void vmap_range_give(struct vmap_area *area, const struct page_list *frames, const void *caller);
+
+/* A dying area that nothing maps and every CPU has forgotten. */
+void vmap_range_give_flushed(struct vmap_area *area);
+
+/* All CPUs' lazy ranges are flushed and their frames freed, all kept ranges become holes. Frames given back. */
+size_t vmap_ranges_purge(void);
+
+/* V7 and what vmap_range.c adds to it. */
+const char *vmap_ranges_check(void) MUST_USE;
+
+/* ---- vmalloc.c, for vmap_range.c ---- */
+
+/* Dying areas become holes, in one round of the lock. pre: nothing is mapped in them, and all CPUs know; count <= 32 */
+enum { RELEASE_BATCH = 32 };
+void vmap_areas_release(struct vmap_area *const *areas, size_t count);
+
 /* The three kinds by what frees them: VM_ALLOC vfree(), VM_MAP vunmap(), VM_IOREMAP iounmap(). */
 static inline uint32_t area_class(const struct vmap_area *area)
 {
-	if (area->flags & (VM_ALLOC | VM_MAP_PUT_PAGES))
-		return VM_ALLOC;
-	return area->flags & (VM_MAP | VM_IOREMAP);
+	uint32_t flags = area_flags(area);
+	return flags & (VM_ALLOC | VM_MAP_PUT_PAGES) ? VM_ALLOC : flags & (VM_MAP | VM_IOREMAP);
 }
 
 static inline bool area_owns_frames(const struct vmap_area *area)
@@ -50,6 +104,12 @@ static inline size_t area_data_pages(const struct vmap_area *area)
 static inline const void *area_caller(const struct vmap_area *area)
 {
 	return (const void *)(intptr_t)(int32_t)area->caller;
+}
+
+/* Of a VM_GONE area. */
+static inline const void *area_freed_by(const struct vmap_area *area)
+{
+	return (const void *)(intptr_t)(int32_t)area->freed_by;
 }
 
 #endif

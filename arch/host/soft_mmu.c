@@ -207,6 +207,11 @@ bool host_mmu_write(vaddr_t va, uint8_t value, struct host_fault *fault)
 
 /* ---- Forgetting: <arch/tlb.h> ---- */
 
+void tlb_flush_range_here(struct vrange range)
+{
+	tlb_flush_range(range);
+}
+
 void tlb_flush_range(struct vrange range)
 {
 	uint64_t pages = vrange_size(range) / PAGE_SIZE;

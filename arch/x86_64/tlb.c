@@ -11,6 +11,11 @@
 
 static struct tlb_stats stats; /* atomic */
 
+void tlb_flush_range_here(struct vrange range)
+{
+	tlb_flush_range(range);
+}
+
 void tlb_flush_range(struct vrange range)
 {
 	size_t pages = vrange_size(range) >> PAGE_SHIFT;

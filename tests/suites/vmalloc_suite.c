@@ -4,12 +4,14 @@
  */
 #include <arch/irq.h>
 #include <arch/machine.h>
+#include <arch/smp.h>
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
 #include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
+#include <hog.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
 #include "vm_access.h"
@@ -207,6 +209,7 @@ static void page_tables_come_with_an_area_and_go_with_it(void)
 	assert_non_null(area);
 	assert_at_least(kernel_pagetable.nr_tables, tables + 2);
 	vfree(area);
+	vm_unmap_aliases();
 	assert_int_equal(kernel_pagetable.nr_tables, tables);
 }
 
@@ -650,7 +653,8 @@ static void vfree_of_memory_of_another_kind_is_reported(void)
 	assert_non_null(pages);
 	mm_fingerprint(&before);
 	expect_panic("vfree: 0x* is no vmalloc address, from *: *kmalloc-64*", vfree(object));
-	expect_panic("vfree: 0x* is no vmalloc address, from *: direct map, frame 0x* (held) *", vfree(pages));
+	expect_panic("vfree: 0x* is no vmalloc address, from *: direct map, frame 0x* (held) *",
+	             vfree(pages));
 	expect_panic("vfree: 0x10 is no vmalloc address, from *: NULL page, offset 0x10",
 	             vfree(ZERO_SIZE_PTR));
 	assert_like_before();
@@ -733,8 +737,95 @@ static void an_area_is_marked_before_its_mappings_go(void)
 	real_source = kernel_pagetable.source;
 	kernel_pagetable.source = &watching;
 	vfree(area);
+	vm_unmap_aliases();
 	kernel_pagetable.source = real_source;
-	assert_int_equal(flags_seen, VM_ALLOC | VM_DYING);
+	assert_int_equal(flags_seen, VM_ALLOC | VM_DYING | VM_LAZY);
+}
+
+/* ---- Between vfree and the flush ---------------------------------------------------------------------------------- */
+
+enum { LAZY_ROUNDS = 256 };
+
+static void frames_and_addresses_of_a_freed_area_wait_for_the_flush(void)
+{
+	reclaim_pages();
+	size_t free_before = nr_free_pages();
+	char *area = take_within(5 * PAGE_SIZE, 1, remote(), remote() + 6 * PAGE_SIZE, GFP_KERNEL);
+	assert_non_null(area);
+	vfree(area);
+	assert_null(find_vm_area(area));
+	assert_null(vmalloc_to_page(area));
+	assert_at_most(nr_free_pages(), free_before - 5); /* the tables wait as well */
+	/* Who may not wait for others is not given the range either. */
+	assert_null(take_within(PAGE_SIZE, 1, remote(), remote() + 6 * PAGE_SIZE, GFP_ATOMIC | __GFP_NOWARN));
+	vm_unmap_aliases();
+	assert_at_least(nr_free_pages(),
+	                free_before - 4); /* what is left are the descriptor's slab and its magazines */
+	reclaim_pages();
+	assert_int_equal(nr_free_pages(), free_before);
+}
+
+static void kept_ranges_and_frames_are_given_back_before_anything_is_refused(void)
+{
+	char *area = take_within(5 * PAGE_SIZE, 1, remote(), remote() + 6 * PAGE_SIZE, GFP_KERNEL);
+	assert_non_null(area);
+	vfree(area);
+	char *again = take_within(5 * PAGE_SIZE, 1, remote(), remote() + 6 * PAGE_SIZE, GFP_KERNEL);
+	assert_ptr_equal(again, area);
+	vfree(again);
+
+	char *large = vmalloc(200 * PAGE_SIZE);
+	assert_non_null(large);
+	hog_frames(0);
+	vfree(large); /* its frames are all there is */
+	large = __vmalloc(200 * PAGE_SIZE, GFP_KERNEL | __GFP_HIGH, PAGE_KERNEL);
+	hog_release();
+	assert_non_null(large);
+	vfree(large);
+}
+
+static void many_areas_are_freed_with_one_flush(void)
+{
+	vm_unmap_aliases();
+	uint64_t purges = counter_sum(COUNT_RANGE_PURGES), hits = counter_sum(COUNT_RANGE_HITS),
+	         asked = counter_sum(COUNT_SHOOTDOWNS);
+
+	for (unsigned round = 0; round < LAZY_ROUNDS; round++) {
+		char *area = vmalloc((1 + round % 3) * PAGE_SIZE);
+		assert_non_null(area);
+		vm_poke(area, (uint8_t)round);
+		vfree(area);
+	}
+	assert_int_equal(counter_sum(COUNT_RANGE_PURGES) - purges, LAZY_ROUNDS / 64);
+	assert_at_most(counter_sum(COUNT_SHOOTDOWNS) - asked, 2 * LAZY_ROUNDS / 64);
+	/* What a flush cleaned, up to 15 of a size, was used again. */
+	assert_at_least(counter_sum(COUNT_RANGE_HITS) - hits, (LAZY_ROUNDS / 64 - 1) * 45);
+	assert_sound(vmalloc_check());
+}
+
+static void freeing_an_area_twice_names_both(void)
+{
+	char *area = take_within(5 * PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
+
+	assert_non_null(area);
+	vfree(area);
+	expect_panic("vfree: 0xffffc08000000000 was freed before, by *; it was in the vmalloc area "
+	             "0xffffc08000000000-0xffffc08000006000 allocated by *, from *",
+	             vfree(area));
+	vm_unmap_aliases();
+	expect_panic("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *",
+	             vfree(area));
+}
+
+static void a_frame_that_some_cpu_may_still_reach_cannot_be_freed(void)
+{
+	if (!IS_DEBUG)
+		test_skip("the debug build marks frames");
+	char *area = vmalloc(PAGE_SIZE);
+	assert_non_null(area);
+	struct page *page = vmalloc_to_page(area);
+	vfree(area);
+	expect_panic("*page_alloc.c:*: assertion failed: !page->unflushed", __free_page(page));
 }
 
 static void each_kind_of_area_is_freed_by_its_own_call_only(void)
@@ -1101,6 +1192,9 @@ static void vmallocinfo_has_linuxs_line_for_each_kind_of_area(void)
 	iounmap(device);
 	vunmap(mapped);
 	vfree(owned);
+	assert_matches(info_line(owned),
+	               "0xffffc08000000000-0xffffc08000004000   16384 * freed, to be flushed");
+	vm_unmap_aliases();
 	assert_string_equal(info_line(owned), "(no such line)");
 	free_pages_bulk(2, frames);
 }
@@ -1119,6 +1213,10 @@ static void the_totals_move_with_each_area(void)
 	vfree(area);
 	stats = vmalloc_stats();
 	assert_int_equal(stats.used_bytes, empty.used_bytes);
+	assert_int_equal(stats.kept_bytes, empty.kept_bytes + 6 * PAGE_SIZE);
+	vm_unmap_aliases();
+	stats = vmalloc_stats();
+	assert_int_equal(stats.kept_bytes, 0);
 	assert_int_equal(stats.largest_hole, empty.largest_hole);
 }
 
@@ -1228,7 +1326,40 @@ static void the_verifier_sees_V6_a_wrong_count_of_frames(void)
 	free_victim();
 }
 
+static void the_verifier_sees_what_is_wrong_with_kept_ranges(void)
+{
+	char *area = take_within(2 * PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
+
+	assert_non_null(area);
+	struct vmap_area *kept = find_vm_area(area);
+	vfree(area);
+	uint32_t flags = kept->flags;
+	struct page *first = pfn_to_page(pfn(kept->frames));
+
+	kept->flags = (flags & ~(uint32_t)VM_LAZY) | VM_SPARE;
+	expect_broken("L1: CPU *: the area 0xffffc08000000000-0xffffc08000003000 is not lazy, flags 0x*",
+	              (void)0, kept->flags = flags);
+	vmalloc_state.nr_gone++;
+	expect_broken("V7: * ranges of * bytes were given back and are kept, counted as * of *", (void)0,
+	              vmalloc_state.nr_gone--);
+	first->type = PAGE_SLAB;
+	expect_broken("L1: CPU *: frame 0x* waits in 0xffffc08000000000-0xffffc08000003000, but is slab",
+	              (void)0, first->type = PAGE_HELD);
+	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 1, frames), 1);
+	expect_broken(
+	        "V7: 0xffffc08000000000-0xffffc08000003000 was given back, but 1 pages are mapped in it",
+	        map_one((uintptr_t)area), unmap_one((uintptr_t)area));
+	free_pages_bulk(1, frames);
+	vm_unmap_aliases();
+}
+
 static const struct test_case cases[] = {
+        TEST_CASE(frames_and_addresses_of_a_freed_area_wait_for_the_flush),
+        TEST_CASE(kept_ranges_and_frames_are_given_back_before_anything_is_refused),
+        TEST_CASE(many_areas_are_freed_with_one_flush),
+        TEST_CASE(freeing_an_area_twice_names_both),
+        TEST_CASE(a_frame_that_some_cpu_may_still_reach_cannot_be_freed),
+        TEST_CASE(the_verifier_sees_what_is_wrong_with_kept_ranges),
         TEST_CASE(every_size_reads_back_what_was_written_and_ends_in_an_absent_page),
         TEST_CASE(areas_side_by_side_keep_their_own_bytes),
         TEST_CASE(a_freed_area_is_mapped_nowhere),

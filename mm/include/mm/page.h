@@ -71,8 +71,8 @@ struct page {
 		};
 		uint16_t type_order; /* both at once: page_type_order() */
 	};
-	uint8_t flags; /* PAGE_*_WRITTEN: survive every change of the rest */
-	uint8_t spare;
+	uint8_t flags;  /* PAGE_*_WRITTEN: survive every change of the rest */
+	bool unflushed; /* debug build: some CPU may still reach the frame at an address that is unmapped */
 };
 _Static_assert(sizeof(struct page) == 16, "a frame's entry is 16 bytes: design, section 5");
 

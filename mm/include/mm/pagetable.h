@@ -33,6 +33,7 @@ struct pagetable {
 	struct page_source *source; /* (lock) where tables come from and go to */
 	paddr_t root;               /* the table of the highest level; constant */
 	size_t nr_tables;           /* (lock) tables owned, the root among them */
+	size_t nr_unswept; /* (lock) ranges cleared and not yet swept: they may have left tables empty */
 };
 
 /* The kernel's only address space: what CR3 points to once mm_init() has switched. */
@@ -61,6 +62,16 @@ bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *p
  * that lies only partly in the range is split first: the only way to fail.
  */
 bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames) MUST_USE;
+
+/*
+ * The first half of unmapping: makes the 4 KiB and larger leaves in `range` absent, collecting frames as above. Only this
+ * CPU forgets them. Until pagetable_sweep() has returned for the range, another may still reach what was mapped: the range
+ * stays unmapped, the frames unused. Cannot fail. pre: no leaf reaches out of the range
+ */
+void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list *frames);
+
+/* The second half, for `count` such ranges: one flush on every CPU, and the tables that they left empty go. */
+void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count);
 
 /* Gives everything mapped in `range` the protection `prot`; splits large leaves at the edges; flushes. */
 bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot) MUST_USE;

@@ -56,6 +56,12 @@ void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects
 /* Empties all CPUs' magazines, and returns every empty slab to the page allocator; frames given back. */
 size_t kmem_cache_shrink(struct kmem_cache *cache);
 
+/*
+ * Is this the start of a live object of this cache? For pointers from places that others may have written: takes no lock,
+ * never panics. That it stays live is the caller's matter.
+ */
+bool kmem_cache_owns(const struct kmem_cache *cache, const void *object);
+
 const char *kmem_cache_name(const struct kmem_cache *cache);
 size_t kmem_cache_size(const struct kmem_cache *cache);
 

@@ -25,9 +25,16 @@ struct vmap_area {
 		};
 		struct {                       /* busy: the owner's; va_space does not look at them */
 			size_t requested_size; /* bytes the caller asked for; the rest of the last page is slack */
-			uint64_t phys_addr; /* VM_IOREMAP: where it maps to */
-			uint32_t caller;    /* low half of the code address that asked */
-			uint32_t flags;     /* VM_* of <mm/vmalloc.h> */
+			union {
+				uint64_t phys_addr;      /* VM_IOREMAP: where it maps to */
+				struct {                 /* freed, not yet flushed */
+					uint32_t frames; /* a page_list's head */
+					uint32_t
+					        freed_by; /* low half of the code address that gave it back */
+				};
+			};
+			uint32_t caller; /* low half of the code address that asked */
+			uint32_t flags;  /* VM_* of <mm/vmalloc.h> */
 		};
 	};
 };

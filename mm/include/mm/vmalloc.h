@@ -19,6 +19,7 @@
  *	vfree: 0x… is no vmalloc address, from …: kmalloc'ed, say: what lies there instead
  *	vfree: 0x… is in no area: freed twice, or never allocated
  *	vfree: 0x… is being freed already
+ *	vfree: 0x… was freed before, by …; it was in the vmalloc area 0x…-0x… allocated by …
  *	vfree: 0x… is 4096 bytes inside the vmalloc area 0x…-0x… allocated by …
  *	vfree: 0x… is a vmap area allocated by …, to be freed by vunmap()
  *	free_vm_area: 0x… is no area
@@ -48,6 +49,13 @@ enum {
 };
 
 #define NUMA_NO_NODE (-1)
+
+/*
+ * What is freed is flushed out of the CPUs' translation caches later, many areas at a time; until then its frames and its
+ * addresses wait. This does it now, for all CPUs: afterwards no address that was ever given back leads anywhere, and the
+ * frames behind are free. Runs by itself before memory or virtual space is refused. Not in interrupts, no lock held.
+ */
+void vm_unmap_aliases(void);
 
 /* The window; needs kmalloc and the final page tables. */
 void vmalloc_init(struct vrange window);
@@ -107,7 +115,8 @@ bool vmalloc_describe(vaddr_t address, struct printer *out);
 
 struct vmalloc_stats {
 	size_t areas, total_bytes, used_bytes, largest_hole;
-	size_t nr_pages; /* frames held by VM_ALLOC areas */
+	size_t nr_pages;   /* frames held by VM_ALLOC areas */
+	size_t kept_bytes; /* of the window: given back, not yet flushed or kept by a CPU for its next area */
 };
 struct vmalloc_stats vmalloc_stats(void);
 

@@ -13,10 +13,10 @@ struct spinlock;
 struct cpu {
 	uint32_t id;
 	uint32_t interrupt_depth; /* a test raises it to stand in a handler */
+	uint32_t held_locks;
 	bool irqs_enabled;
 	struct page_cpu *pages; /* mm's: this CPU's own free pages; NULL until it has some */
 	uint64_t counters[CPU_COUNTERS];
-	uint32_t held_locks;
 	const struct spinlock *held[HELD_LOCKS_MAX];
 };
 

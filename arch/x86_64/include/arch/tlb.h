@@ -14,6 +14,12 @@
  */
 void tlb_flush_range(struct vrange range);
 
+/*
+ * Only the calling CPU forgets: no more than a courtesy, so that a stray access faults here at once. Whatever is to be
+ * reused needs tlb_flush_range().
+ */
+void tlb_flush_range_here(struct vrange range);
+
 /* Every CPU forgets every translation, global ones too. */
 void tlb_flush_all(void);
 

@@ -1,0 +1,315 @@
+/*
+ * Ranges between two lives: what vfree() leaves behind until every CPU has forgotten it, and what each CPU keeps for its
+ * next small area.
+ *
+ *	vfree ──► lazy ──── one flush for many ────► spare ──► vmalloc of the same size on the same CPU, no lock
+ *	          entries absent,       │            range only
+ *	          frames wait           └──────────► a hole of the window; frames are free
+ *
+ * A flush interrupts every CPU and waits for all of them; a range costs two rounds of the window's lock. Both are paid once
+ * for a list of ranges, not once for each.
+ *
+ * L1  An area in a CPU's lazy list is VM_LAZY, its entries are absent, its frames are held single frames chained from
+ *     area->frames. At most LAZY_AREAS and nr_pages pages of them.
+ * L2  An area in spares[n] is VM_SPARE, has n + 1 data pages and a guard page; every CPU has flushed since it was
+ *     mapped.
+ * L3  Every VM_LAZY or VM_SPARE area is in exactly one list.
+ *
+ * The debug build marks each frame that waits in a lazy range (page->unflushed). The mark goes with the flush, and the
+ * page allocator does not take back what has it. That the range waits too is what L1 says: it is busy to va_space, and
+ * on no list that vmap_range_take() looks at.
+ *
+ * Locking: a CPU's lists are its own. They change with interrupts masked; another CPU that wants them asks (cpu_call). The
+ * flush itself runs unmasked and without a lock of ours.
+ */
+#include <arch/cpu_stack.h>
+#include <arch/smp.h>
+#include <lib/check.h>
+#include <lib/panic.h>
+#include <lib/string.h>
+#include <mm/kmalloc.h>
+#include <mm/pagetable.h>
+#include "vmalloc_internal.h"
+
+enum {
+	LAZY_AREAS = 64,
+	LAZY_PAGES =
+	        1024, /* 4 MiB that wait, on each CPU at most and for a flush that reclaim can have at once */
+	SPARE_SIZES = 16, /* ranges of 1 to 16 data pages are kept, */
+	SPARE_DEPTH = 15, /* so many of each */
+};
+
+/* Batches are on the stack: pointers and ranges, well below the frame limit. */
+_Static_assert(LAZY_AREAS % RELEASE_BATCH == 0, "a full list is whole batches");
+
+struct cpu_ranges {
+	struct vmap_area *lazy[LAZY_AREAS];
+	uint32_t nr_lazy;
+	size_t nr_pages; /* of the lazy areas */
+	struct {
+		struct cpu_stack stack;
+		void *items[SPARE_DEPTH];
+	} spares[SPARE_SIZES];
+};
+
+static struct cpu_ranges *ranges; /* one per possible CPU */
+
+static struct cpu_ranges *own_ranges(void)
+{
+	return &ranges[this_cpu()->id];
+}
+
+static struct cpu_stack *spares_of(struct cpu_ranges *own, size_t pages)
+{
+	return &own->spares[pages - 1].stack;
+}
+
+static struct vrange data_range(const struct vmap_area *area)
+{
+	return vrange(area->va_start, area_data_end(area));
+}
+
+struct vmap_area *vmap_range_take(size_t pages)
+{
+	if (pages > SPARE_SIZES)
+		return NULL;
+	struct vmap_area *area = cpu_stack_pop(spares_of(own_ranges(), pages));
+	if (area) {
+		count_sub(&vmalloc_state.nr_gone, 1);
+		count_sub(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
+		cpu_count(COUNT_RANGE_HITS, 1);
+	}
+	return area;
+}
+
+/* Kept by this CPU as it is, if it is of a size to be kept and there is room. */
+static bool keep(struct vmap_area *area)
+{
+	size_t pages = area_data_pages(area);
+
+	if (pages > SPARE_SIZES || area_flags(area) & VM_NO_GUARD)
+		return false;
+	area_set_flags(area, (area_flags(area) & ~(uint32_t)VM_LAZY) | VM_SPARE);
+	return cpu_stack_push(spares_of(own_ranges(), pages), area);
+}
+
+/* ---- Flushing -------------------------------------------------------------------------------------------------- */
+
+/* The areas' frames, which nobody can reach any more, become free. */
+static size_t free_frames(struct vmap_area *const *areas, size_t count)
+{
+	size_t freed = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct page_list list = {.head = areas[i]->frames};
+		for (uint32_t n = list.head; n != PFN_NONE; n = pfn_to_page(pfn(n))->next) {
+			pfn_to_page(pfn(n))->unflushed = false;
+			freed++;
+		}
+		free_page_list(&list);
+	}
+	return freed;
+}
+
+/* Areas that are in no list any more and that every CPU has forgotten become holes, or spares of this CPU. */
+static void settle(struct vmap_area *const *areas, size_t count, bool may_keep)
+{
+	struct vmap_area *released[RELEASE_BATCH];
+	size_t nr = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (may_keep && keep(areas[i]))
+			continue;
+		count_sub(&vmalloc_state.nr_gone, 1);
+		count_sub(&vmalloc_state.gone_bytes, areas[i]->va_end - areas[i]->va_start);
+		released[nr++] = areas[i];
+		if (nr == RELEASE_BATCH) {
+			vmap_areas_release(released, nr);
+			nr = 0;
+		}
+	}
+	if (nr)
+		vmap_areas_release(released, nr);
+}
+
+/* One flush for all of them. They are in no list. Frames freed. */
+static size_t flush(struct vmap_area *const *areas, size_t count, bool may_keep)
+{
+	struct vrange swept[LAZY_AREAS];
+
+	if (!count)
+		return 0;
+	size_t nr = 0;
+	do
+		swept[nr] = data_range(areas[nr]);
+	while (++nr < count);
+	pagetable_sweep(&kernel_pagetable, swept, count);
+	cpu_count(COUNT_RANGE_PURGES, 1);
+	size_t freed = free_frames(areas, count);
+	settle(areas, count, may_keep);
+	return freed;
+}
+
+/* A CPU's lazy areas, all of them, out of its list. Interrupts masked, on that CPU. */
+static size_t detach_lazy(struct vmap_area **areas)
+{
+	struct cpu_ranges *own = own_ranges();
+	size_t count = own->nr_lazy;
+
+	memcpy(areas, own->lazy, count * sizeof(*areas));
+	own->nr_lazy = 0;
+	own->nr_pages = 0;
+	return count;
+}
+
+/* ---- Giving back ------------------------------------------------------------------------------------------------ */
+
+void vmap_range_give(struct vmap_area *area, const struct page_list *frames, const void *caller)
+{
+	struct vmap_area *full[LAZY_AREAS];
+	size_t nr_full = 0;
+
+	area->frames = frames->head;
+	area->freed_by = (uint32_t)(uintptr_t)caller;
+	area_set_flags(area, area_flags(area) | VM_LAZY);
+	count_add(&vmalloc_state.nr_gone, 1);
+	count_add(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
+
+	irqflags_t flags = irq_save();
+	struct cpu_ranges *own = own_ranges();
+	own->lazy[own->nr_lazy++] = area;
+	own->nr_pages += area_data_pages(area);
+	if (own->nr_lazy == LAZY_AREAS || own->nr_pages >= LAZY_PAGES)
+		nr_full = detach_lazy(full);
+	irq_restore(flags);
+	flush(full, nr_full, true);
+}
+
+void vmap_range_give_flushed(struct vmap_area *area)
+{
+	area->frames = PFN_NONE;
+	area->freed_by = 0;
+	count_add(&vmalloc_state.nr_gone, 1);
+	count_add(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
+	settle(&area, 1, true);
+}
+
+/* ---- Purging ---------------------------------------------------------------------------------------------------- */
+
+/* What cpu_call() brings back from one CPU: as many as fit, until none is left. */
+struct haul {
+	struct vmap_area *areas[LAZY_AREAS];
+	size_t count;
+};
+
+static void haul_lazy(void *context)
+{
+	struct haul *haul = context;
+	haul->count = detach_lazy(haul->areas);
+}
+
+static void haul_spares(void *context)
+{
+	struct haul *haul = context;
+
+	haul->count = 0;
+	for (size_t pages = 1; pages <= SPARE_SIZES; pages++) {
+		struct cpu_stack *stack = spares_of(own_ranges(), pages);
+		while (haul->count < LAZY_AREAS && stack->count)
+			haul->areas[haul->count++] = stack->items[--stack->count];
+	}
+}
+
+size_t vmap_ranges_purge(void)
+{
+	struct haul haul;
+	cpuset_t online = cpus_online();
+	size_t freed = 0;
+
+	for (unsigned id = 0; id < cpus_possible(); id++) {
+		if (!(online >> id & 1))
+			continue;
+		cpu_call(1ULL << id, haul_lazy, &haul);
+		freed += flush(haul.areas, haul.count, false);
+		do {
+			cpu_call(1ULL << id, haul_spares, &haul);
+			settle(haul.areas, haul.count, false);
+		} while (haul.count);
+	}
+	return freed;
+}
+
+void vm_unmap_aliases(void)
+{
+	if (in_interrupt())
+		panic("vm_unmap_aliases: in interrupt context");
+	(void)vmap_ranges_purge();
+}
+
+static struct shrinker range_shrinker = {.name = "vmalloc", .shrink = vmap_ranges_purge};
+
+void vmap_ranges_init(void)
+{
+	ranges = kcalloc(cpus_possible(), sizeof(*ranges), GFP_KERNEL | __GFP_NOFAIL);
+	for (unsigned id = 0; id < cpus_possible(); id++) {
+		for (size_t pages = 1; pages <= SPARE_SIZES; pages++)
+			spares_of(&ranges[id], pages)->capacity = SPARE_DEPTH;
+	}
+	register_shrinker(&range_shrinker);
+}
+
+/* ---- Verifier --------------------------------------------------------------------------------------------------- */
+
+static const char *check_lazy(unsigned id, const struct vmap_area *area, size_t *pages)
+{
+	size_t frames = 0;
+
+	CHECK((area_flags(area) & VM_GONE) == VM_LAZY,
+	      "L1: CPU %u: the area 0x%lx-0x%lx is not lazy, flags 0x%x", id, area->va_start, area->va_end,
+	      area->flags);
+	for (uint32_t n = area->frames; n != PFN_NONE && frames <= area_data_pages(area); frames++) {
+		const struct page *page = pfn_to_page(pfn(n));
+		CHECK(page->type_order == page_type_order(PAGE_HELD, 0),
+		      "L1: CPU %u: frame 0x%x waits in 0x%lx-0x%lx, but is %s", id, n, area->va_start,
+		      area->va_end, page_type_name(page->type));
+		CHECK(!IS_DEBUG || page->unflushed, "L1: CPU %u: frame 0x%x in 0x%lx-0x%lx has lost its mark",
+		      id, n, area->va_start, area->va_end);
+		n = page->next;
+	}
+	CHECK(frames <= area_data_pages(area),
+	      "L1: CPU %u: more frames wait in 0x%lx-0x%lx than it has pages", id, area->va_start,
+	      area->va_end);
+	*pages += area_data_pages(area);
+	return NULL;
+}
+
+const char *vmap_ranges_check(void)
+{
+	size_t kept = 0;
+
+	for (unsigned id = 0; id < cpus_possible(); id++) {
+		struct cpu_ranges *own = &ranges[id];
+		size_t pages = 0;
+		for (uint32_t i = 0; i < own->nr_lazy; i++, kept++) {
+			const char *broken = check_lazy(id, own->lazy[i], &pages);
+			if (broken)
+				return broken;
+		}
+		CHECK(pages == own->nr_pages, "L1: CPU %u: %zu pages are lazy, counted as %zu", id, pages,
+		      own->nr_pages);
+		for (size_t size = 1; size <= SPARE_SIZES; size++) {
+			const struct cpu_stack *stack = spares_of(own, size);
+			for (uint32_t i = 0; i < stack->count; i++, kept++) {
+				const struct vmap_area *area = stack->items[i];
+				CHECK((area_flags(area) & VM_GONE) == VM_SPARE &&
+				              area_data_pages(area) == size &&
+				              !(area_flags(area) & VM_NO_GUARD),
+				      "L2: CPU %u: 0x%lx-0x%lx, flags 0x%x, is no spare range of %zu pages",
+				      id, area->va_start, area->va_end, area->flags, size);
+			}
+		}
+	}
+	CHECK(kept == vmalloc_state.nr_gone, "L3: the CPUs keep %zu ranges, counted as %zu", kept,
+	      vmalloc_state.nr_gone);
+	return NULL;
+}
