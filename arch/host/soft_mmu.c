@@ -1,20 +1,23 @@
 /*
- * The modelled processor: 4-level translation (Intel SDM vol. 3A, section 4.5) and a TLB.
+ * The modelled processor: 4-level translation (Intel SDM vol. 3A, section 4.5) and a TLB for each CPU.
  *
- * The TLB is a red-black tree of translations by page, one for each 4 KiB touched, whatever the leaf's size.
+ * A TLB is a red-black tree of translations by page, one for each 4 KiB touched, whatever the leaf's size.
  * A real one is smaller and forgets at will; this one forgets only when told, which makes every run the worst
  * case. Its entries keep the permissions they were loaded with, so that a tightened protection needs its
  * flush as well.
  *
- * One TLB stands for those of all CPUs: a flush is complete only when every CPU has done it. A mutex guards
- * it.
+ * A CPU translates, walk included, with its own TLB's mutex held. A flush goes through all TLBs, each under its mutex: as
+ * if every CPU answered the shootdown at once, and after the walk it was in. CPUs that are off remember nothing.
  */
 #include <pthread.h>
 #include <stdlib.h>
 #include <arch/pte.h>
+#include <arch/smp.h>
 #include <arch/tlb.h>
+#include <host/cpus.h>
 #include <host/machine.h>
 #include <host/soft_mmu.h>
+#include <lib/bits.h>
 #include <lib/check.h>
 #include <lib/panic.h>
 #include <lib/rbtree.h>
@@ -30,10 +33,14 @@ struct tlb_entry {
 	bool write, execute;
 };
 
+struct tlb {
+	pthread_mutex_t mutex;
+	struct rb_root root;
+};
+
 static paddr_t live_root;
-static pthread_mutex_t tlb_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct rb_root tlb;
-static struct tlb_stats stats;
+static struct tlb tlbs[HOST_CPUS] = {[0 ... HOST_CPUS - 1] = {.mutex = PTHREAD_MUTEX_INITIALIZER}};
+static bool skip_remote; /* atomic */
 
 /* ---- Walking ---- */
 
@@ -106,9 +113,9 @@ static struct tlb_entry *entry_of(const struct rb_node *node)
 }
 
 /* The remembered translation of the lowest page at or above `page`, or NULL. */
-static struct tlb_entry *tlb_at_or_above(vaddr_t page)
+static struct tlb_entry *tlb_at_or_above(const struct tlb *tlb, vaddr_t page)
 {
-	struct rb_node *node = tlb.node;
+	struct rb_node *node = tlb->root.node;
 	struct tlb_entry *best = NULL;
 
 	while (node) {
@@ -120,15 +127,15 @@ static struct tlb_entry *tlb_at_or_above(vaddr_t page)
 	return best;
 }
 
-static struct tlb_entry *tlb_find(vaddr_t page)
+static struct tlb_entry *tlb_find(const struct tlb *tlb, vaddr_t page)
 {
-	struct tlb_entry *entry = tlb_at_or_above(page);
+	struct tlb_entry *entry = tlb_at_or_above(tlb, page);
 	return entry && entry->page.raw == page.raw ? entry : NULL;
 }
 
-static struct tlb_entry *tlb_remember(vaddr_t page, const struct host_leaf *leaf)
+static struct tlb_entry *tlb_remember(struct tlb *tlb, vaddr_t page, const struct host_leaf *leaf)
 {
-	struct rb_node **link = &tlb.node, *parent = NULL;
+	struct rb_node **link = &tlb->root.node, *parent = NULL;
 	struct tlb_entry *entry = malloc(sizeof(*entry));
 
 	ASSERT(entry);
@@ -140,25 +147,26 @@ static struct tlb_entry *tlb_remember(vaddr_t page, const struct host_leaf *leaf
 		parent = *link;
 		link = page.raw < entry_of(parent)->page.raw ? &parent->left : &parent->right;
 	}
-	rb_insert(&tlb, &entry->rb, parent, link, NULL);
+	rb_insert(&tlb->root, &entry->rb, parent, link, NULL);
 	return entry;
 }
 
-static void tlb_forget(struct vrange range)
+static void tlb_forget(struct tlb *tlb, struct vrange range)
 {
 	struct tlb_entry *entry;
 
-	while ((entry = tlb_at_or_above(range.start)) && entry->page.raw < range.end.raw) {
-		rb_erase(&tlb, &entry->rb, NULL);
+	while ((entry = tlb_at_or_above(tlb, range.start)) && entry->page.raw < range.end.raw) {
+		rb_erase(&tlb->root, &entry->rb, NULL);
 		free(entry);
 	}
 }
 
-static bool translate_locked(vaddr_t va, enum host_access access, paddr_t *pa, struct host_fault *fault)
+static bool translate_locked(struct tlb *tlb, vaddr_t va, enum host_access access, paddr_t *pa,
+                             struct host_fault *fault)
 {
 	vaddr_t page = vaddr(align_down(va.raw, PAGE_SIZE));
 	unsigned asked = access == HOST_WRITE ? FAULT_WRITE : access == HOST_FETCH ? FAULT_FETCH : 0;
-	struct tlb_entry *entry = tlb_find(page);
+	struct tlb_entry *entry = tlb_find(tlb, page);
 
 	if (!entry) {
 		struct host_leaf leaf;
@@ -167,7 +175,7 @@ static bool translate_locked(vaddr_t va, enum host_access access, paddr_t *pa, s
 				fault->error |= asked;
 			return false;
 		}
-		entry = tlb_remember(page, &leaf);
+		entry = tlb_remember(tlb, page, &leaf);
 	}
 	if ((access == HOST_WRITE && !entry->write) || (access == HOST_FETCH && !entry->execute))
 		return refuse(fault, TRAP_PAGE_FAULT, FAULT_PRESENT | asked);
@@ -177,9 +185,11 @@ static bool translate_locked(vaddr_t va, enum host_access access, paddr_t *pa, s
 
 bool host_mmu_translate(vaddr_t va, enum host_access access, paddr_t *pa, struct host_fault *fault)
 {
-	pthread_mutex_lock(&tlb_mutex);
-	bool ok = translate_locked(va, access, pa, fault);
-	pthread_mutex_unlock(&tlb_mutex);
+	struct tlb *tlb = &tlbs[this_cpu()->id];
+
+	pthread_mutex_lock(&tlb->mutex);
+	bool ok = translate_locked(tlb, va, access, pa, fault);
+	pthread_mutex_unlock(&tlb->mutex);
 	return ok;
 }
 
@@ -207,9 +217,31 @@ bool host_mmu_write(vaddr_t va, uint8_t value, struct host_fault *fault)
 
 /* ---- Forgetting: <arch/tlb.h> ---- */
 
+static void tlb_flush(struct tlb *tlb, struct vrange range)
+{
+	pthread_mutex_lock(&tlb->mutex);
+	tlb_forget(tlb, range);
+	pthread_mutex_unlock(&tlb->mutex);
+}
+
+/* The CPU that asks counts for all: a thread writes its own counters only. */
+static void flush_everywhere(struct vrange range)
+{
+	unsigned own = this_cpu()->id, others = count_bits(cpus_online() & ~(1UL << own));
+	bool all = !__atomic_load_n(&skip_remote, __ATOMIC_RELAXED);
+
+	for (unsigned id = 0; id < HOST_CPUS; id++)
+		if (all || id == own)
+			tlb_flush(&tlbs[id], range);
+	if (all && others) {
+		cpu_count(COUNT_SHOOTDOWNS, 1);
+		cpu_count(COUNT_IPIS, others);
+	}
+}
+
 void tlb_flush_range_here(struct vrange range)
 {
-	tlb_flush_range(range);
+	tlb_flush(&tlbs[this_cpu()->id], range);
 }
 
 void tlb_flush_range(struct vrange range)
@@ -218,13 +250,10 @@ void tlb_flush_range(struct vrange range)
 
 	if (pages > TLB_FLUSH_SINGLE_MAX) {
 		tlb_flush_all();
-		host_windows_close(range);
-		return;
+	} else {
+		flush_everywhere(range);
+		cpu_count(COUNT_FLUSH_SINGLE, pages);
 	}
-	pthread_mutex_lock(&tlb_mutex);
-	tlb_forget(range);
-	stats.single += pages;
-	pthread_mutex_unlock(&tlb_mutex);
 	host_windows_close(range);
 }
 
@@ -234,48 +263,80 @@ void tlb_flush_range(struct vrange range)
  */
 void tlb_flush_all(void)
 {
-	pthread_mutex_lock(&tlb_mutex);
-	tlb_forget(vrange(0, UINT64_MAX));
-	stats.full++;
-	pthread_mutex_unlock(&tlb_mutex);
+	flush_everywhere(vrange(0, UINT64_MAX));
+	cpu_count(COUNT_FLUSH_FULL, 1);
 }
 
 struct tlb_stats tlb_stats(void)
 {
-	return stats;
+	return (struct tlb_stats){
+	        .single = counter_sum(COUNT_FLUSH_SINGLE),
+	        .full = counter_sum(COUNT_FLUSH_FULL),
+	};
+}
+
+void host_tlb_power_off(void)
+{
+	tlb_flush(&tlbs[this_cpu()->id], vrange(0, UINT64_MAX));
+}
+
+void host_tlb_skip_remote(bool skip)
+{
+	__atomic_store_n(&skip_remote, skip, __ATOMIC_RELAXED);
 }
 
 /* ---- Asking ---- */
 
-size_t host_tlb_cached(struct vrange range)
+/* How many translations the CPUs remember together that lie in `pages` and lead into `frames`. */
+static size_t count_remembered(struct vrange pages, struct prange frames)
 {
 	size_t count = 0;
-	for (struct tlb_entry *e = tlb_at_or_above(range.start); e && e->page.raw < range.end.raw;
-	     e = entry_of(rb_next(&e->rb)))
-		count++;
+
+	for (struct tlb *tlb = tlbs; tlb < tlbs + HOST_CPUS; tlb++) {
+		pthread_mutex_lock(&tlb->mutex);
+		for (struct tlb_entry *e = tlb_at_or_above(tlb, pages.start);
+		     e && e->page.raw < pages.end.raw; e = entry_of(rb_next(&e->rb)))
+			count += prange_contains(frames, e->frame);
+		pthread_mutex_unlock(&tlb->mutex);
+	}
 	return count;
+}
+
+size_t host_tlb_cached(struct vrange range)
+{
+	return count_remembered(range, prange(0, UINT64_MAX));
 }
 
 size_t host_tlb_leading_to(struct prange range)
 {
-	size_t count = 0;
-	for (struct rb_node *node = rb_first(&tlb); node; node = rb_next(node))
-		count += prange_contains(range, entry_of(node)->frame);
-	return count;
+	return count_remembered(vrange(0, UINT64_MAX), range);
+}
+
+static const char *check_tlb(const struct tlb *tlb, unsigned id)
+{
+	for (struct rb_node *node = rb_first(&tlb->root); node; node = rb_next(node)) {
+		const struct tlb_entry *e = entry_of(node);
+		struct host_leaf leaf;
+		CHECK(host_mmu_walk(e->page, &leaf, NULL),
+		      "TLB of CPU %u: 0x%lx was unmapped without a flush", id, e->page.raw);
+		uint64_t frame = leaf.pa.raw + (e->page.raw - leaf.va.start.raw);
+		CHECK(frame == e->frame.raw,
+		      "TLB of CPU %u: 0x%lx was moved from frame 0x%lx to 0x%lx without a flush", id,
+		      e->page.raw, e->frame.raw, frame);
+		CHECK(leaf.write >= e->write && leaf.execute >= e->execute,
+		      "TLB of CPU %u: 0x%lx lost a permission without a flush", id, e->page.raw);
+	}
+	return NULL;
 }
 
 const char *host_tlb_check(void)
 {
-	for (struct rb_node *node = rb_first(&tlb); node; node = rb_next(node)) {
-		const struct tlb_entry *e = entry_of(node);
-		struct host_leaf leaf;
-		CHECK(host_mmu_walk(e->page, &leaf, NULL), "TLB: 0x%lx was unmapped without a flush",
-		      e->page.raw);
-		uint64_t frame = leaf.pa.raw + (e->page.raw - leaf.va.start.raw);
-		CHECK(frame == e->frame.raw, "TLB: 0x%lx was moved from frame 0x%lx to 0x%lx without a flush",
-		      e->page.raw, e->frame.raw, frame);
-		CHECK(leaf.write >= e->write && leaf.execute >= e->execute,
-		      "TLB: 0x%lx lost a permission without a flush", e->page.raw);
+	const char *broken = NULL;
+
+	for (unsigned id = 0; id < HOST_CPUS && !broken; id++) {
+		pthread_mutex_lock(&tlbs[id].mutex);
+		broken = check_tlb(&tlbs[id], id);
+		pthread_mutex_unlock(&tlbs[id].mutex);
 	}
-	return NULL;
+	return broken;
 }

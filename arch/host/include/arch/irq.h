@@ -1,6 +1,6 @@
 /*
  * Modelled interrupt state: a thread is a CPU, masking is a flag, and a test enters "interrupt context" by
- * hand.
+ * hand. The one interrupt there is, another CPU's cpu_call(), is taken where interrupts become enabled.
  */
 #ifndef ARCH_IRQ_H
 #define ARCH_IRQ_H
@@ -19,9 +19,15 @@ static inline irqflags_t irq_save(void)
 	return flags;
 }
 
+/* In smp.c: runs what other CPUs have asked of this one, in interrupt context. */
+void host_cpu_serve(void);
+
 static inline void irq_restore(irqflags_t flags)
 {
-	this_cpu()->irqs_enabled = flags.raw;
+	struct cpu *cpu = this_cpu();
+	cpu->irqs_enabled = flags.raw;
+	if (flags.raw && unlikely(__atomic_load_n(&cpu->asked_by, __ATOMIC_RELAXED)))
+		host_cpu_serve();
 }
 
 static inline bool irqs_enabled(void)

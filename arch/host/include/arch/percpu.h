@@ -15,13 +15,14 @@ struct cpu {
 	uint32_t interrupt_depth; /* a test raises it to stand in a handler */
 	uint32_t held_locks;
 	bool irqs_enabled;
+	uint64_t asked_by;      /* atomic: the CPUs whose call waits here, as an interrupt would */
 	struct page_cpu *pages; /* mm's: this CPU's own free pages; NULL until it has some */
 	uint64_t counters[CPU_COUNTERS];
 	const struct spinlock *held[HELD_LOCKS_MAX];
 };
 
 /*
- * In machine.c. Local-exec is right, as this is always part of a program; and the default, initial-exec, is
+ * In smp.c. Local-exec is right, as this is always part of a program; and the default, initial-exec, is
  * wrong with UBSan: gcc 12 takes "is the address null" from the flags of an addition that ld relaxes to lea,
  * which sets none.
  */

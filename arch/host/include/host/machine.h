@@ -25,9 +25,6 @@ void host_machine_limit_reach(paddr_t limit);
 /* The page tables at `root` are live: the processor model walks them, and the windows show what they map. */
 void host_machine_activate(paddr_t root);
 
-/* The calling thread is CPU `id` from now on, with interrupts enabled and no lock held. */
-void host_cpu_enter(uint32_t id);
-
 /* RAM as the memory bus sees it, past every protection; NULL unless [pa, pa + size) lies in one bank. */
 void *host_bus(paddr_t pa, uint64_t size);
 

@@ -1,6 +1,6 @@
 /*
- * The modelled processor's view of memory: translation by walking the tables from the live root, and a TLB
- * that remembers every translation until it is told to forget it. A forgotten flush therefore shows, always,
+ * The modelled processor's view of memory: translation by walking the tables from the live root, and a TLB per
+ * CPU that remembers every translation until it is told to forget it. A forgotten flush therefore shows, always,
  * as an access that reaches the wrong frame, or in host_tlb_check(). Shares nothing with mm/pagetable.c but
  * the entry format.
  */
@@ -23,7 +23,7 @@ struct host_fault {
 /* Where the access would go; false, and the fault (if not NULL) it would raise. Remembers the translation. */
 bool host_mmu_translate(vaddr_t va, enum host_access access, paddr_t *pa, struct host_fault *fault) MUST_USE;
 
-/* A byte, through the TLB. False if the access faults. */
+/* A byte, through the calling CPU's TLB. False if the access faults. */
 bool host_mmu_read(vaddr_t va, uint8_t *value, struct host_fault *fault) MUST_USE;
 bool host_mmu_write(vaddr_t va, uint8_t value, struct host_fault *fault) MUST_USE;
 
@@ -39,13 +39,19 @@ bool host_mmu_walk(vaddr_t va, struct host_leaf *leaf, struct host_fault *fault)
 void host_mmu_load_root(paddr_t root);
 bool host_mmu_is_live(void);
 
-/* Translations remembered of addresses in `range`; of frames in `range`. */
+/* The calling CPU goes off: its TLB is empty when it comes back. */
+void host_tlb_power_off(void);
+
+/* For tests: flushes forget the other CPUs' TLBs. */
+void host_tlb_skip_remote(bool skip);
+
+/* Translations remembered by any CPU: of addresses in `range`; of frames in `range`. */
 size_t host_tlb_cached(struct vrange range);
 size_t host_tlb_leading_to(struct prange range);
 
 /*
- * Verifier: NULL if the tables still say what each remembered translation says, else which flush was
- * forgotten.
+ * Verifier: NULL if the tables still say what each CPU's remembered translations say, else which flush was
+ * forgotten, and by whom.
  */
 const char *host_tlb_check(void) MUST_USE;
 
