@@ -27,14 +27,17 @@
  *	exact   [ AREA ]                 the hole's node becomes the area     none
  *	left    [ AREA | hole ]          the hole shrinks                     nodes[0]: the area
  *	right   [ hole | AREA ]          the hole shrinks                     nodes[0]: the area
- *	inside  [ hole | AREA | hole' ]  the hole becomes the left remainder  nodes[0]: the area, nodes[1]: hole'
+ *	inside  [ hole' | AREA | hole ]  the hole becomes the right remainder  nodes[0]: the area, nodes[1]: hole'
  *
  * Freeing. The area's node becomes the hole's, or is released to the caller when a neighbour grows instead:
  *
  *	[ busy | AREA | busy ]   releases none
  *	[ hole | AREA | busy ]   releases the area's node: the hole grows to the right
  *	[ busy | AREA | hole ]   releases the area's node: the hole grows to the left
- *	[ hole | AREA | hole' ]  releases the area's node and hole': the left hole swallows both
+ *	[ hole' | AREA | hole ]  releases the area's node and hole': the right hole swallows both
+ *
+ * Left to itself, the topmost hole thus keeps its node for good: the one node that outlives all areas stays where it was
+ * allocated, and no slab or frame is kept by an accident of order.
  *
  * No lock: the owner of struct va_space serialises.
  */
@@ -183,15 +186,15 @@ static struct vmap_area *donated(struct vmap_area **node)
 	return taken;
 }
 
-/* The upper remainder of a hole that has just been cut: the tree's and the list's successor of `hole`. */
-static void hole_link_after(struct va_space *space, struct vmap_area *hole, struct vmap_area *remainder)
+/* The lower remainder of a hole that has just been cut: the tree's and the list's predecessor of `hole`. */
+static void hole_link_before(struct va_space *space, struct vmap_area *hole, struct vmap_area *remainder)
 {
-	struct rb_node *parent = &hole->rb, **link = &hole->rb.right;
+	struct rb_node *parent = &hole->rb, **link = &hole->rb.left;
 	while (*link) {
 		parent = *link;
-		link = &parent->left;
+		link = &parent->right;
 	}
-	hole_link(space, remainder, parent, link, &hole->list);
+	hole_link(space, remainder, parent, link, hole->list.prev);
 }
 
 /* Makes [start, start + size) of `hole` a busy area. See the picture at the top. */
@@ -199,25 +202,25 @@ static struct vmap_area *carve(struct va_space *space, struct vmap_area *hole, u
                                struct vmap_area *nodes[VA_CARVE_NODES_MAX])
 {
 	struct vmap_area *area;
-	uintptr_t end = start + size, hole_end = hole->va_end;
+	uintptr_t end = start + size, hole_start = hole->va_start;
 
-	if (hole->va_start == start && hole_end == end) {
+	if (hole_start == start && hole->va_end == end) {
 		area = hole;
 		hole_unlink(space, hole);
 	} else {
 		area = donated(&nodes[0]);
 		area->va_start = start;
 		area->va_end = end;
-		if (hole->va_start == start)
-			hole->va_start = end;
-		else
+		if (hole->va_end == end)
 			hole->va_end = start;
+		else
+			hole->va_start = end;
 		rb_augment_propagate(&hole->rb, hole_augment);
-		if (hole->va_end == start && hole_end != end) {
+		if (hole->va_start == end && hole_start != start) {
 			struct vmap_area *remainder = donated(&nodes[1]);
-			remainder->va_start = end;
-			remainder->va_end = hole_end;
-			hole_link_after(space, hole, remainder);
+			remainder->va_start = hole_start;
+			remainder->va_end = start;
+			hole_link_before(space, hole, remainder);
 		}
 	}
 	busy_link(space, area);
@@ -273,19 +276,19 @@ void va_space_free(struct va_space *space, struct vmap_area *area,
 	bool joins_left = before != &space->holes && left->va_end == area->va_start;
 	bool joins_right = before->next != &space->holes && right->va_start == area->va_end;
 
-	if (joins_left) {
-		left->va_end = area->va_end;
-		released[0] = area;
-		if (joins_right) {
-			hole_unlink(space, right);
-			left->va_end = right->va_end;
-			released[1] = right;
-		}
-		rb_augment_propagate(&left->rb, hole_augment);
-	} else if (joins_right) {
+	if (joins_right) {
 		right->va_start = area->va_start;
 		released[0] = area;
+		if (joins_left) {
+			hole_unlink(space, left);
+			right->va_start = left->va_start;
+			released[1] = left;
+		}
 		rb_augment_propagate(&right->rb, hole_augment);
+	} else if (joins_left) {
+		left->va_end = area->va_end;
+		released[0] = area;
+		rb_augment_propagate(&left->rb, hole_augment);
 	} else {
 		hole_link(space, area, parent, link, before);
 	}

@@ -612,7 +612,25 @@ static void the_verifier_passes_on_what_is_wrong_with_a_tree(void)
 	expect_broken("hole tree: I* at 0xffffc0000000*", root->parent_colour ^= 1, root->parent_colour ^= 1);
 }
 
+static void the_topmost_hole_keeps_its_node(void)
+{
+	const struct vmap_area *top = list_entry(space.holes.prev, struct vmap_area, list);
+	struct vmap_area *areas[4];
+
+	/* [ 0 | 1 | hole | 2 | hole | 3 | top ], each cut out of the top */
+	for (size_t i = 0; i < ARRAY_SIZE(areas); i++)
+		areas[i] = take_pages(i + i / 2, 1);
+	give(areas[1]); /* swallowed by the hole above it */
+	give(areas[0]);
+	give(areas[3]); /* between two holes */
+	give(areas[2]);
+	assert_space();
+	assert_int_equal(space.nr_holes, 1);
+	assert_ptr_equal(list_entry(space.holes.prev, struct vmap_area, list), top);
+}
+
 static const struct test_case cases[] = {
+        TEST_CASE(the_topmost_hole_keeps_its_node),
         TEST_CASE(random_operations_agree_with_a_byte_map),
         TEST_CASE(random_operations_agree_across_the_middle_of_all_addresses),
         TEST_CASE(random_operations_agree_at_the_last_page_of_all_addresses),
