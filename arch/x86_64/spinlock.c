@@ -2,7 +2,8 @@
  * What the debug build knows about spinlocks. Each CPU lists the locks it holds, in the order of taking.
  *
  * L1  The ranks of the locks that a CPU holds ascend strictly: no cycle of waiting CPUs can form.
- * L2  A lock's owner is the CPU that holds it, plus one; 0 when it is free.
+ * L2  A lock's owner is the CPU that holds it, plus one; 0 when it is free. Others read it meanwhile: a CPU sees its own
+ *     number there if and only if it holds the lock.
  * L3  A CPU that holds a lock has interrupts masked: its own handler cannot come and wait for it.
  *
  * The checks run before the lock is touched, so that a test survives them: a refused lock was not taken, a refused
@@ -17,7 +18,7 @@ void spinlock_note_acquire(struct spinlock *lock)
 {
 	struct cpu *cpu = this_cpu();
 
-	if (lock->owner == cpu->id + 1)
+	if (spin_owner(lock) == cpu->id + 1)
 		panic("spin_lock: %s: already held by this CPU", lock->name);
 	if (irqs_enabled())
 		panic("spin_lock: %s: interrupts are not masked", lock->name);
@@ -35,7 +36,7 @@ void spinlock_note_acquired(struct spinlock *lock)
 {
 	struct cpu *cpu = this_cpu();
 
-	lock->owner = cpu->id + 1;
+	__atomic_store_n(&lock->owner, cpu->id + 1, __ATOMIC_RELAXED);
 	cpu->held[cpu->held_locks++] = lock;
 }
 
@@ -43,15 +44,16 @@ void spinlock_note_release(struct spinlock *lock)
 {
 	struct cpu *cpu = this_cpu();
 
-	if (!lock->owner)
+	uint32_t owner = spin_owner(lock);
+	if (!owner)
 		panic("spin_unlock: %s: not held", lock->name);
-	if (lock->owner != cpu->id + 1)
-		panic("spin_unlock: %s: held by CPU %u, not by this one", lock->name, lock->owner - 1);
+	if (owner != cpu->id + 1)
+		panic("spin_unlock: %s: held by CPU %u, not by this one", lock->name, owner - 1);
 
 	unsigned at = 0;
 	while (cpu->held[at] != lock)
 		at++; /* terminates: L2 says it is listed */
 	for (cpu->held_locks--; at < cpu->held_locks; at++)
 		cpu->held[at] = cpu->held[at + 1]; /* mostly the last: locks nest */
-	lock->owner = 0;
+	__atomic_store_n(&lock->owner, 0, __ATOMIC_RELAXED);
 }

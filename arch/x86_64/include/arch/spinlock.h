@@ -17,7 +17,7 @@ struct spinlock {
 	uint32_t serving; /* ticket that may pass */
 	const char *name;
 	uint32_t rank;
-	uint32_t owner; /* debug: CPU id + 1; 0 when free */
+	uint32_t owner; /* atomic; debug: CPU id + 1; 0 when free */
 };
 
 #define SPINLOCK_INIT(lock_name, lock_rank)              \
@@ -29,6 +29,11 @@ struct spinlock {
 void spinlock_note_acquire(struct spinlock *lock); /* before spinning */
 void spinlock_note_acquired(struct spinlock *lock);
 void spinlock_note_release(struct spinlock *lock);
+
+static inline uint32_t spin_owner(const struct spinlock *lock)
+{
+	return __atomic_load_n(&lock->owner, __ATOMIC_RELAXED);
+}
 
 static inline void spin_lock_init(struct spinlock *lock, const char *name, uint32_t rank)
 {
@@ -70,7 +75,7 @@ static inline void spin_unlock_irqrestore(struct spinlock *lock, irqflags_t flag
 /* True if the current CPU holds it. Debug build only: always true in release, for DEBUG_ASSERT(). */
 static inline bool spin_is_held(const struct spinlock *lock)
 {
-	return !IS_DEBUG || lock->owner == this_cpu()->id + 1;
+	return !IS_DEBUG || spin_owner(lock) == this_cpu()->id + 1;
 }
 
 #endif
