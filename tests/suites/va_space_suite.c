@@ -614,6 +614,7 @@ static void the_verifier_passes_on_what_is_wrong_with_a_tree(void)
 
 static void the_topmost_hole_keeps_its_node(void)
 {
+	set_up_pages(64);
 	const struct vmap_area *top = list_entry(space.holes.prev, struct vmap_area, list);
 	struct vmap_area *areas[4];
 
