@@ -275,6 +275,81 @@ static void frames_behind_pages_are_collected_and_those_behind_large_leaves_are_
 	__free_page(pages[5]);
 }
 
+/* ---- In two halves ---- */
+
+static void clearing_keeps_tables_and_sweeping_takes_them(void)
+{
+	map(BASE, MEMORY, 3 * PAGE_SIZE, 1);
+	map(BASE + GIB, MEMORY, 2 * PAGE_SIZE, 1);
+	size_t tables = pt.nr_tables;
+	struct vrange swept[] = {span(BASE, 3 * PAGE_SIZE), span(BASE + GIB, PAGE_SIZE)};
+
+	pagetable_clear(&pt, swept[0], NULL);
+	pagetable_clear(&pt, swept[1], NULL);
+	assert_absent(BASE);
+	assert_absent(BASE + 2 * PAGE_SIZE);
+	assert_absent(BASE + GIB);
+	assert_maps(BASE + GIB + PAGE_SIZE, MEMORY + PAGE_SIZE, PAGE_KERNEL, 1);
+	assert_int_equal(pt.nr_tables, tables);
+	assert_table(); /* an empty table is none of the verifier's business yet */
+
+	failing_source_watch_order(&source);
+	struct tlb_stats before = tlb_stats();
+	pagetable_sweep(&pt, swept, 2);
+	assert_int_equal(tlb_stats().full, before.full + 1); /* one flush for both */
+	assert_int_equal(source.given_unflushed, 0);
+	assert_int_equal(pt.nr_tables, tables - 2); /* the last page of the second table is still mapped */
+	assert_maps(BASE + GIB + PAGE_SIZE, MEMORY + PAGE_SIZE, PAGE_KERNEL, 1);
+	assert_table();
+}
+
+static void a_sweep_flushes_even_where_no_table_goes(void)
+{
+	map(BASE, MEMORY, 3 * PAGE_SIZE, 1);
+	struct vrange one = span(BASE, PAGE_SIZE);
+
+	pagetable_clear(&pt, one, NULL);
+	struct tlb_stats before = tlb_stats();
+	pagetable_sweep(&pt, &one, 1);
+	assert_int_equal(tlb_stats().single, before.single + 1);
+	pagetable_sweep(&pt, &one, 0);
+	assert_int_equal(tlb_stats().single, before.single + 1);
+	assert_int_equal(pt.nr_unswept, 0);
+	assert_table();
+}
+
+static void what_is_mapped_beside_a_cleared_range_survives_its_sweep(void)
+{
+	struct vrange range = span(BASE, 4 * MIB);
+
+	map(BASE, MEMORY, 4 * MIB, 2);
+	pagetable_clear(&pt, range, NULL);
+	map(BASE + 4 * MIB, MEMORY, 2 * MIB, 2);
+	map(BASE + 6 * MIB, MEMORY, PAGE_SIZE, 1);
+	pagetable_sweep(&pt, &range, 1);
+	assert_maps(BASE + 4 * MIB, MEMORY, PAGE_KERNEL, 2);
+	assert_maps(BASE + 6 * MIB, MEMORY, PAGE_KERNEL, 1);
+	assert_table();
+}
+
+static void clearing_collects_frames_and_marks_them_until_the_flush(void)
+{
+	struct page *pages[3];
+	struct page_list frames = PAGE_LIST_INIT;
+
+	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 3, pages), 3);
+	assert_true(pagetable_map_pages(&pt, vaddr(BASE), pages, 3, PAGE_KERNEL));
+	struct vrange range = span(BASE, 3 * PAGE_SIZE);
+	pagetable_clear(&pt, range, &frames);
+	assert_int_equal(frames.count, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(pages[i]->unflushed, IS_DEBUG);
+	pagetable_sweep(&pt, &range, 1);
+	for (unsigned i = 0; i < 3; i++)
+		pages[i]->unflushed = false; /* as its collector does */
+	free_page_list(&frames);
+}
+
 /* ---- Splitting and protection ---- */
 
 static void unmapping_the_middle_of_2_mib_keeps_the_rest(void)
@@ -679,6 +754,25 @@ static void step_conflict(struct model_window *window, size_t first, size_t coun
 	        (void)!pagetable_map(&pt, model_range(window, first, count), paddr(MEMORY), PAGE_KERNEL, 3));
 }
 
+/* Windows that are cleared, and not yet swept. */
+static bool cleared[MODEL_WINDOWS];
+
+static void sweep_window(unsigned w)
+{
+	struct vrange range = model_range(&model.windows[w], 0, MODEL_PAGES);
+
+	if (cleared[w])
+		pagetable_sweep(&pt, &range, 1);
+	cleared[w] = false;
+}
+
+static void clear_window(unsigned w)
+{
+	pagetable_clear(&pt, model_range(&model.windows[w], 0, MODEL_PAGES), NULL);
+	model_unmap(&model.windows[w], 0, MODEL_PAGES);
+	cleared[w] = true;
+}
+
 /* One operation, sometimes with a table refused: then it must have refused as a whole, else have been done. */
 static void random_step(struct model_window *window)
 {
@@ -712,16 +806,23 @@ static void random_operations_agree_with_an_array_of_pages(void)
 	uint64_t steps = test_is_hosted() ? 4000 : 200;
 	rng_seed(&rng, test_seed());
 	pagetable_model_init(&model);
+	memset(cleared, 0, sizeof(cleared));
 	for (uint64_t step = 0; step < steps; step++) {
-		struct model_window *window = &model.windows[rng_below(&rng, MODEL_WINDOWS)];
+		unsigned w = (unsigned)rng_below(&rng, MODEL_WINDOWS);
 		test_step(step);
-		random_step(window);
+		sweep_window(w); /* it must not be mapped again before */
+		if (rng_below(&rng, 16) == 0)
+			clear_window(w);
+		else
+			random_step(&model.windows[w]);
 		assert_table();
-		assert_sound(model_compare_lookups(window, &pt));
+		assert_sound(model_compare_lookups(&model.windows[w], &pt));
 		assert_sound(model_compare_walk(&model, &pt));
 	}
-	for (unsigned w = 0; w < MODEL_WINDOWS; w++)
+	for (unsigned w = 0; w < MODEL_WINDOWS; w++) {
+		sweep_window(w);
 		assert_true(pagetable_unmap(&pt, model_range(&model.windows[w], 0, MODEL_PAGES), NULL));
+	}
 	assert_int_equal(pt.nr_tables, 1);
 	assert_table();
 }
@@ -930,6 +1031,10 @@ static const struct test_case cases[] = {
         TEST_CASE(a_flush_comes_before_tables_are_given_back),
         TEST_CASE(one_page_is_flushed_by_itself),
         TEST_CASE(frames_behind_pages_are_collected_and_those_behind_large_leaves_are_not),
+        TEST_CASE(clearing_keeps_tables_and_sweeping_takes_them),
+        TEST_CASE(a_sweep_flushes_even_where_no_table_goes),
+        TEST_CASE(what_is_mapped_beside_a_cleared_range_survives_its_sweep),
+        TEST_CASE(clearing_collects_frames_and_marks_them_until_the_flush),
         TEST_CASE(unmapping_the_middle_of_2_mib_keeps_the_rest),
         TEST_CASE(unmapping_the_middle_of_1_gib_splits_only_what_it_must),
         TEST_CASE(both_edges_in_one_2_mib_part_of_1_gib_share_their_tables),
