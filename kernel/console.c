@@ -3,11 +3,13 @@
  *
  * A CPU appends to its own line without a lock; a handler that prints in the middle of one merely splits it. Whoever
  * sends a line owns the devices for that long. The wait for them is bounded, because the owner may be a CPU that has
- * died in the act, and a report must get out: mixed lines are better than none.
+ * died in the act, and a report must get out: mixed lines are better than none. Whoever waits answers TLB flushes, as it
+ * may have interrupts masked. A report, which has stopped all other CPUs, takes the devices from whichever had them.
  */
 #include <arch/cpu.h>
 #include <arch/devices.h>
 #include <arch/irq.h>
+#include <arch/smp.h>
 #include <arch/trap.h>
 #include <kernel/console.h>
 #include <kernel/symbols.h>
@@ -36,7 +38,7 @@ static bool take_devices(int cpu)
 			return true;
 		if (owner == cpu)
 			return false;
-		__builtin_ia32_pause();
+		cpu_relax();
 	}
 	__atomic_store_n(&sender, cpu, __ATOMIC_RELAXED);
 	return true;
@@ -83,6 +85,12 @@ void console_format(char *text, size_t capacity, const char *fmt, va_list args)
 void console_init(void)
 {
 	serial_init();
+}
+
+void console_seize(void)
+{
+	if (__atomic_load_n(&sender, __ATOMIC_RELAXED) != current_cpu())
+		__atomic_store_n(&sender, NOBODY, __ATOMIC_RELEASE);
 }
 
 void console_flush(void)

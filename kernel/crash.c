@@ -2,6 +2,8 @@
  * Deliberate mistakes. Each is written as a careless programmer would, out of the optimiser's sight, so that what is
  * reported is what a real one would get.
  */
+#include <arch/cpu.h>
+#include <arch/smp.h>
 #include <boot/entry.h>
 #include <kernel/console.h>
 #include <kernel/crash.h>
@@ -143,6 +145,54 @@ static void assertion(void)
 	ASSERT(two + two == 5);
 }
 
+static void panic_on_another(void *unused)
+{
+	(void)unused;
+	panic("crash: on another CPU");
+}
+
+static void other_cpu(void)
+{
+	cpu_call(1UL << 1, panic_on_another, NULL);
+}
+
+static void panic_with_the_rest(void *rest)
+{
+	__atomic_fetch_sub((unsigned *)rest, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n((unsigned *)rest, __ATOMIC_RELAXED))
+		cpu_relax();
+	panic("crash: on every CPU at once");
+}
+
+static void all_cpus(void)
+{
+	unsigned rest = nr_cpus_online();
+
+	for (unsigned id = 1; cpu_by_id(id); id++)
+		cpu_start_work(id, panic_with_the_rest, &rest);
+	panic_with_the_rest(&rest);
+}
+
+/* Prints for ever with interrupts masked: in the middle of a line is where it will be stopped. */
+static void print_endlessly(void *started)
+{
+	irq_disable();
+	for (;;) {
+		__atomic_store_n((bool *)started, true, __ATOMIC_RELAXED);
+		kprintf("this line may be cut\n");
+	}
+}
+
+static void busy_cpu(void)
+{
+	bool started = false;
+
+	cpu_start_work(1, print_endlessly, &started);
+	while (!__atomic_load_n(&started, __ATOMIC_RELAXED))
+		cpu_relax();
+	panic("crash: while another CPU prints");
+}
+
 static const struct crash {
 	const char *name, *what;
 	void (*make)(void);
@@ -164,6 +214,9 @@ static const struct crash {
         {"non-canonical", "reads at an address that no pointer can have", non_canonical},
         {"divide", "divides by zero", divide},
         {"assert", "asserts what is not so", assertion},
+        {"other-cpu", "panics on CPU 1", other_cpu},
+        {"all-cpus", "panics on every CPU at once", all_cpus},
+        {"busy-cpu", "panics while CPU 1 prints with interrupts masked", busy_cpu},
 };
 
 bool crash_on_purpose(const char *name)

@@ -1,8 +1,8 @@
 /*
  * An exception, explained: what happened, at which address, what lies there, how the kernel came to it.
  *
- * Works at every stage of boot and on every stack. A report reads only what it has checked to be mapped: the stacks of
- * guarded_stacks[], the tables below CR3, and what mm_describe_address() takes care of. Running off a stack arrives as
+ * Works at every stage of boot and on every stack. A report reads only what it has checked to be mapped: the CPUs'
+ * stacks, the tables below CR3, and what mm_describe_address() takes care of. Running off a stack arrives as
  * a double fault, because the processor finds no room for the page fault's frame; CR2 then still tells where.
  */
 #include <arch/cpu.h>
@@ -22,16 +22,6 @@ enum { ERROR_IDT = 1 << 1, ERROR_LDT = 1 << 2 };
 
 /* ---- Which stack ---- */
 
-/* The stack whose guard page holds `va`, or NULL. */
-static const struct guarded_stack *stack_guarded_at(vaddr_t va)
-{
-	for (const struct guarded_stack *s = guarded_stacks; s->what; s++) {
-		if (vrange_contains(s->guard, va))
-			return s;
-	}
-	return NULL;
-}
-
 /*
  * The overflowed stack, or NULL. A call or push may have moved RSP without CR2 knowing, and the reverse. A page fault in
  * a guard is a stray pointer: its frame did find room.
@@ -48,9 +38,10 @@ static void explain_overflow(const struct trap_frame *frame, const struct guarde
 {
 	vaddr_t lowest = vrange_contains(stack->guard, read_cr2()) ? read_cr2() : vaddr(frame->rsp);
 
-	kprintf("Stack overflow: the %s [0x%lx, 0x%lx) of %lu bytes ran %lu bytes into its guard page\n",
-	        stack->what, stack->stack.start.raw, stack->stack.end.raw, vrange_size(stack->stack),
-	        stack->stack.start.raw - lowest.raw);
+	kprintf("Stack overflow: the %s of CPU %u [0x%lx, 0x%lx) of %lu bytes ran %lu bytes into its guard "
+	        "page\n",
+	        stack->what, stack->cpu, stack->stack.start.raw, stack->stack.end.raw,
+	        vrange_size(stack->stack), stack->stack.start.raw - lowest.raw);
 }
 
 /* ---- What went wrong ---- */
@@ -138,7 +129,7 @@ void describe_address(vaddr_t va)
 	const struct guarded_stack *stack = stack_guarded_at(va);
 
 	if (stack)
-		kprintf("guard page of the %s", stack->what);
+		kprintf("guard page of the %s of CPU %u", stack->what, stack->cpu);
 	else
 		mm_describe_address(va, &console);
 }
@@ -165,11 +156,7 @@ static bool was_called_into_nothing(const struct trap_frame *frame)
 {
 	if (frame->vector != TRAP_PAGE_FAULT || frame->rip != read_cr2().raw)
 		return false;
-	for (const struct guarded_stack *s = guarded_stacks; s->what; s++) {
-		if (vrange_contains(s->stack, vaddr(frame->rsp)))
-			return is_aligned(frame->rsp, sizeof(uint64_t));
-	}
-	return false;
+	return stack_at(vaddr(frame->rsp)) && is_aligned(frame->rsp, sizeof(uint64_t));
 }
 
 static void print_backtrace(const struct trap_frame *frame)

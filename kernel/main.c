@@ -15,6 +15,7 @@
 #include <kernel/panic.h>
 #include <kernel/selftest.h>
 #include <kernel/shell.h>
+#include <kernel/smp_boot.h>
 #include <kernel/symbols.h>
 #include <lib/panic.h>
 #include <lib/string.h>
@@ -62,6 +63,7 @@ static void hear_boot_loader(uint32_t magic, paddr_t info)
 	if (!boot_info.cmdline[0])
 		boot_append_cmdline(&boot_info, DEFAULT_CMDLINE);
 	cmdline_parse(boot_info.cmdline, &parameters, warn);
+	smp_find_cpus(&boot_info);
 }
 
 static const char *range_type_name(uint32_t type)
@@ -132,7 +134,8 @@ static size_t describe_image(struct mm_segment *segments)
 	segments[count++] = image_segment("rodata", rodata_start, rodata_end, PAGE_KERNEL_RO);
 	while (start < data_end) {
 		const char *end = data_end, *name = "data";
-		for (const struct guarded_stack *s = guarded_stacks; s->what; s++) {
+		const struct guarded_stack *s;
+		for (unsigned n = 0; (s = guarded_stack(n)); n++) {
 			const char *hole = vaddr_pointer(s->guard.start);
 			if (hole >= start && hole < end)
 				end = hole;
@@ -224,6 +227,7 @@ void kernel_main(uint32_t magic, paddr_t info)
 	hear_boot_loader(magic, info);
 	print_machine();
 	start_memory();
+	smp_start(&boot_info);
 
 	bool passed = do_as_told();
 	if (parameters.exit)

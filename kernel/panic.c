@@ -2,10 +2,13 @@
  * Reports: one for a panic, a line for a warning. Everything here allocates nothing and takes no lock that a dead CPU
  * could hold.
  *
- * R1  A CPU reports once. What goes wrong while it reports prints one line and ends the machine; what goes wrong with
+ * R1  There is one report. The first CPU to begin one stops all others by NMI, which nothing masks, before it says a
+ *     word; a CPU that comes second stops by itself.
+ * R2  A CPU reports once. What goes wrong while it reports prints one line and ends the machine; what goes wrong with
  *     that line ends it in silence.
- * R2  An expectation is used up by the first panic or exception of its CPU; a second one is reported.
+ * R3  An expectation is used up by the first panic or exception of its CPU; a second one is reported.
  */
+#include <arch/bringup.h>
 #include <arch/cpu.h>
 #include <arch/devices.h>
 #include <arch/irq.h>
@@ -22,7 +25,9 @@ enum {
 };
 
 static struct expectation *expectations[CPUS_MAX];
-static unsigned reports[CPUS_MAX];
+enum { NOBODY = -1 };
+static int reporter = NOBODY; /* R1 */
+static unsigned reports;      /* its own */
 static const char *activity;
 
 static unsigned current_cpu(void)
@@ -35,13 +40,9 @@ static unsigned current_cpu(void)
 /* A saved frame pointer and the return address above it lie at `rbp`. */
 static bool is_on_a_stack(uint64_t rbp)
 {
-	if (!is_aligned(rbp, sizeof(uint64_t)))
-		return false;
-	for (const struct guarded_stack *s = guarded_stacks; s->what; s++) {
-		if (rbp >= s->stack.start.raw && rbp <= s->stack.end.raw - 2 * sizeof(uint64_t))
-			return true;
-	}
-	return false;
+	const struct guarded_stack *s = stack_at(vaddr(rbp));
+
+	return s && is_aligned(rbp, sizeof(uint64_t)) && s->stack.end.raw - rbp >= 2 * sizeof(uint64_t);
 }
 
 /* A return address lies behind its call, which may be the last instruction of its function: look one byte before. */
@@ -122,14 +123,37 @@ static NORETURN void leave(void)
 	cpu_halt_forever();
 }
 
+/* False if this CPU is reporting already. Does not return if another is. */
+static bool become_reporter(void)
+{
+	int owner = NOBODY, me = (int)current_cpu();
+
+	if (__atomic_compare_exchange_n(&reporter, &owner, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return true;
+	if (owner != me)
+		cpu_park();
+	return false;
+}
+
+static void stop_others(void)
+{
+	cpuset_t deaf = arch_is_ready() ? cpus_stop_others() : 0;
+
+	console_seize();
+	if (deaf)
+		kprintf("\nCPUs 0x%lx do not stop: what they say mixes with this report\n", deaf);
+}
+
 bool report_begin(void)
 {
 	irq_disable();
-	unsigned nth = ++reports[current_cpu()];
-	if (nth > 2)
+	bool first = become_reporter();
+	if (++reports > 2)
 		leave();
+	if (first)
+		stop_others();
 	console_flush();
-	return nth == 1;
+	return first;
 }
 
 NORETURN void report_end(void)
@@ -176,30 +200,41 @@ NORETURN void panic(const char *fmt, ...)
 enum { WARN_BURST = 10 };
 #define WARN_WINDOW (1UL << 32)
 
-static char last_warning[256];
+/* Each CPU words its own; the last to have done so is remembered. */
+static char texts[CPUS_MAX][256];
+static unsigned last_speaker;
 static unsigned long warnings;
 static bool quiet;
 static struct {
 	uint64_t since; /* when the window began */
 	unsigned shown, suppressed;
-} limit;
+} limit; /* atomic: no lock that a dead CPU could hold, and now and then one line more or less */
 
-/* May this one be shown? Opens a new window when the old one is over, telling what was kept back. */
+/* Opens a new window when the old one is over, telling what was kept back. */
+static void warn_renew_window(void)
+{
+	uint64_t now = rdtsc(), since = __atomic_load_n(&limit.since, __ATOMIC_RELAXED);
+
+	/* Signed: CPUs' counters may be a little apart. */
+	if ((int64_t)(now - since) <= (int64_t)WARN_WINDOW ||
+	    !__atomic_compare_exchange_n(&limit.since, &since, now, false, __ATOMIC_RELAXED,
+	                                 __ATOMIC_RELAXED))
+		return;
+	unsigned suppressed = __atomic_exchange_n(&limit.suppressed, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&limit.shown, 0, __ATOMIC_RELAXED);
+	if (suppressed)
+		kprintf("warning: %u warnings were not shown\n", suppressed);
+}
+
+/* May this one be shown? */
 static bool warn_permit(void)
 {
-	uint64_t now = rdtsc();
-
-	if (now - limit.since > WARN_WINDOW) {
-		if (limit.suppressed)
-			kprintf("warning: %u warnings were not shown\n", limit.suppressed);
-		limit.since = now;
-		limit.shown = limit.suppressed = 0;
-	}
-	if (limit.shown < WARN_BURST) {
-		limit.shown++;
+	warn_renew_window();
+	if (__atomic_load_n(&limit.shown, __ATOMIC_RELAXED) < WARN_BURST) {
+		__atomic_fetch_add(&limit.shown, 1, __ATOMIC_RELAXED);
 		return true;
 	}
-	if (!limit.suppressed++)
+	if (!__atomic_fetch_add(&limit.suppressed, 1, __ATOMIC_RELAXED))
 		kprintf("warning: too many at once; those that follow are counted, not shown\n");
 	return false;
 }
@@ -207,28 +242,30 @@ static bool warn_permit(void)
 void warn(const char *fmt, ...)
 {
 	irqflags_t flags = irq_save();
+	unsigned cpu = current_cpu();
 	va_list args;
 
 	va_start(args, fmt);
-	console_format(last_warning, sizeof(last_warning), fmt, args);
+	console_format(texts[cpu], sizeof(texts[cpu]), fmt, args);
 	va_end(args);
-	warnings++;
-	if (!quiet && warn_permit())
-		kprintf("warning: %s\n", last_warning);
+	__atomic_store_n(&last_speaker, cpu, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&warnings, 1, __ATOMIC_RELAXED);
+	if (!__atomic_load_n(&quiet, __ATOMIC_RELAXED) && warn_permit())
+		kprintf("warning: %s\n", texts[cpu]);
 	irq_restore(flags);
 }
 
 const char *warn_last(void)
 {
-	return last_warning;
+	return texts[__atomic_load_n(&last_speaker, __ATOMIC_ACQUIRE)];
 }
 
 unsigned long warn_count(void)
 {
-	return warnings;
+	return __atomic_load_n(&warnings, __ATOMIC_RELAXED);
 }
 
 void warn_quiet(bool on)
 {
-	quiet = on;
+	__atomic_store_n(&quiet, on, __ATOMIC_RELAXED);
 }

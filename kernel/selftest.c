@@ -8,9 +8,11 @@
  *
  * All state is static: what changes between saving a context and coming back to it would otherwise be undefined.
  */
+#include <arch/apic.h>
 #include <arch/cpu.h>
 #include <arch/devices.h>
 #include <arch/irq.h>
+#include <arch/smp.h>
 #include <kernel/console.h>
 #include <kernel/panic.h>
 #include <kernel/selftest.h>
@@ -82,6 +84,13 @@ void test_step(uint64_t step)
 	now.step = step;
 }
 
+/* Only the CPU that runs the cases can leave one: others report to it. */
+static void refuse_other_cpus(const char *what, const char *text)
+{
+	if (this_cpu()->id)
+		panic("%s on CPU %u, which runs no case: %s", what, this_cpu()->id, text);
+}
+
 /* The first failure is the cause; what the clean-up then stumbles over is not. */
 static void give_verdict(enum outcome outcome, const char *fmt, va_list args)
 {
@@ -107,6 +116,7 @@ void test_fail(const char *file, int line, const char *fmt, ...)
 	va_start(args, fmt);
 	vformat_buffer(text, sizeof(text), fmt, args);
 	va_end(args);
+	refuse_other_cpus("test_fail", text);
 	fail_case("%s:%d: %s", file, line, text);
 	context_resume(&now.end);
 }
@@ -114,6 +124,8 @@ void test_fail(const char *file, int line, const char *fmt, ...)
 void test_skip(const char *fmt, ...)
 {
 	va_list args;
+
+	refuse_other_cpus("test_skip", fmt);
 	va_start(args, fmt);
 	give_verdict(SKIPPED, fmt, args);
 	va_end(args);
@@ -291,6 +303,33 @@ static void tick(void)
 	/* Being interrupted is the point: nothing else is due. */
 }
 
+static void start_own_timer(void *unused)
+{
+	(void)unused;
+	cpu_timer_start(TICKS_PER_SECOND, tick);
+}
+
+static void stop_own_timer(void *unused)
+{
+	(void)unused;
+	cpu_timer_stop();
+}
+
+/* The oldest timer interrupts the boot CPU, which runs the cases; their own interrupt the others. */
+static void start_ticking(void)
+{
+	cpu_call(cpus_online() & ~(cpuset_t)1, start_own_timer, NULL);
+	timer_start(TICKS_PER_SECOND, tick);
+	irq_enable();
+}
+
+static void stop_ticking(void)
+{
+	irq_disable();
+	timer_stop();
+	cpu_call(cpus_online() & ~(cpuset_t)1, stop_own_timer, NULL);
+}
+
 bool selftest_run(const struct test_suite *const *const *tables, const char *glob, uint64_t run_seed)
 {
 	unsigned totals[OUTCOMES] = {0}, number = 0;
@@ -298,16 +337,14 @@ bool selftest_run(const struct test_suite *const *const *tables, const char *glo
 
 	seed = run_seed;
 	kprintf("KTAP version 1\n# seed=%lu\n1..%u\n", seed, suites);
-	timer_start(TICKS_PER_SECOND, tick);
-	irq_enable();
+	start_ticking();
 	for (; *tables; tables++) {
 		for (const struct test_suite *const *suite = *tables; *suite; suite++) {
 			if (count_cases(*suite, glob))
 				run_suite(++number, *suite, glob, totals);
 		}
 	}
-	irq_disable();
-	timer_stop();
+	stop_ticking();
 	if (!suites)
 		kprintf("# no test matches %s\n", glob);
 	kprintf("# %u passed, %u failed, %u skipped\n", totals[PASSED], totals[FAILED], totals[SKIPPED]);

@@ -9,6 +9,7 @@
 #include <kernel/panic.h>
 #include <kernel/selftest.h>
 #include <kernel/shell.h>
+#include <kernel/smp_boot.h>
 #include <kernel/symbols.h>
 #include <lib/panic.h>
 #include <lib/string.h>
@@ -28,8 +29,10 @@ static bool leaving;
 static char wait_for_character(void)
 {
 	char c;
+	irq_enable(); /* other CPUs may want something of this one */
 	while (!serial_read(&c))
 		__builtin_ia32_pause();
+	irq_disable();
 	return c;
 }
 
@@ -118,6 +121,12 @@ static bool parse_address(const char *text, uint64_t *address)
 	return *address != 0;
 }
 
+static void show_cpus(const char *rest)
+{
+	(void)rest;
+	cpus_dump(&console);
+}
+
 static void whatis(const char *rest)
 {
 	uint64_t address;
@@ -180,6 +189,7 @@ static const struct command {
         {"memmap", "physical memory, and what is reserved in it", show_memmap},
         {"layout", "the kernel's address space", show_layout},
         {"pagetables", "every mapping, as the processor sees it", show_pagetables},
+        {"cpus", "who is online, and what all have counted", show_cpus},
         {"whatis", "ADDRESS or FUNCTION: what lies there", whatis},
         {"verify", "check every invariant of the memory subsystem", verify},
         {"test", "[GLOB]: run the tests that match", run_tests},

@@ -1,6 +1,6 @@
 /*
  * Segments exist only because long mode insists: one for code, one for data, and the task state segment, of which only
- * the interrupt stacks matter. Intel SDM vol. 3A, sections 3.4.5 and 8.7.
+ * the interrupt stacks matter. Each CPU has its own of everything: a TSS serves one, and its descriptor marks it busy. Intel SDM vol. 3A, sections 3.4.5 and 8.7.
  */
 #include <arch/cpu.h>
 #include <arch/percpu.h>
@@ -27,27 +27,31 @@ struct PACKED table_pointer {
 #define SEGMENT_DATA 0x00cf93000000ffffUL
 #define SEGMENT_TSS  0x0000890000000000UL
 
-static struct cpu boot_cpu;
-static struct tss tss;
-static uint64_t gdt[5] = {0, SEGMENT_CODE, SEGMENT_DATA}; /* and two words of TSS descriptor */
+/* In cache lines of its own: nobody else's business. */
+static struct segments {
+	uint64_t gdt[5]; /* null, code, data, and two words of TSS descriptor */
+	struct tss tss;
+} ALIGNED(64) segments[CPUS_MAX];
 
-static void describe_tss(void)
+struct cpu cpus[CPUS_MAX];
+
+static void describe(struct segments *own, unsigned id)
 {
-	uint64_t base = (uintptr_t)&tss;
+	uint64_t base = (uintptr_t)&own->tss;
 
-	tss.ist[IST_DOUBLE_FAULT - 1] = (uintptr_t)ist_df_stack_top;
-	tss.ist[IST_NMI - 1] = (uintptr_t)ist_nmi_stack_top;
-	tss.ist[IST_MACHINE_CHECK - 1] = (uintptr_t)ist_mc_stack_top;
-	tss.ist[IST_DEBUG - 1] = (uintptr_t)ist_db_stack_top;
-	tss.io_map = sizeof(tss);
-	gdt[SELECTOR_TSS / 8] =
-	        SEGMENT_TSS | (sizeof(tss) - 1) | (base & 0xffffff) << 16 | (base >> 24 & 0xff) << 56;
-	gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
+	for (unsigned stack = STACK_DOUBLE_FAULT; stack < CPU_STACKS; stack++)
+		own->tss.ist[stack - 1] = guarded_stack(id * CPU_STACKS + stack)->stack.end.raw;
+	own->tss.io_map = sizeof(own->tss);
+	own->gdt[SELECTOR_CODE / 8] = SEGMENT_CODE;
+	own->gdt[SELECTOR_DATA / 8] = SEGMENT_DATA;
+	own->gdt[SELECTOR_TSS / 8] =
+	        SEGMENT_TSS | (sizeof(own->tss) - 1) | (base & 0xffffff) << 16 | (base >> 24 & 0xff) << 56;
+	own->gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
 }
 
-static void load_segments(void)
+static void load(const struct segments *own)
 {
-	struct table_pointer pointer = {sizeof(gdt) - 1, (uintptr_t)gdt};
+	struct table_pointer pointer = {sizeof(own->gdt) - 1, (uintptr_t)own->gdt};
 
 	__asm__ volatile("lgdt %0\n\t"
 	                 "pushq %1\n\t" /* CS changes only by a far transfer */
@@ -69,15 +73,18 @@ static void load_segments(void)
 	                 : "rax", "memory");
 }
 
-void gdt_init(void)
+void gdt_init(unsigned id)
 {
-	describe_tss();
-	load_segments();
-	boot_cpu.self = &boot_cpu;
-	wrmsr(MSR_GS_BASE, (uintptr_t)&boot_cpu); /* after gs was loaded, which cleared it */
+	struct cpu *cpu = &cpus[id];
+
+	describe(&segments[id], id);
+	load(&segments[id]);
+	cpu->id = id;
+	cpu->self = cpu;
+	wrmsr(MSR_GS_BASE, (uintptr_t)cpu); /* after gs was loaded, which cleared it */
 }
 
 bool arch_is_ready(void)
 {
-	return boot_cpu.self != NULL;
+	return cpus[0].self != NULL;
 }

@@ -1,4 +1,4 @@
-/* The interrupt descriptor table: 256 interrupt gates, each to its stub. Intel SDM vol. 3A, section 6.14.1. */
+/* The interrupt descriptor table: 256 interrupt gates, each to its stub. All CPUs share it. Intel SDM vol. 3A, section 6.14.1. */
 #include "x86_internal.h"
 
 struct gate {
@@ -47,6 +47,11 @@ void idt_init(void)
 		        .offset_high = (uint32_t)(stub >> 32),
 		};
 	}
+	idt_load();
+}
+
+void idt_load(void)
+{
 	struct table_pointer pointer = {sizeof(idt) - 1, (uintptr_t)idt};
 	__asm__ volatile("lidt %0" : : "m"(pointer));
 }

@@ -1,27 +1,14 @@
 /*
  * From a trap frame to whoever is responsible: exceptions go up to trap_handle(), interrupts to the handler registered
- * for their vector. An interrupt that nobody asked for is counted and mentioned, never fatal.
+ * for their vector or to the local APIC. An interrupt that nobody asked for is mentioned, never fatal. An NMI by which a
+ * reporting CPU stops the others goes nowhere: it ends here.
  */
+#include <arch/bringup.h>
 #include <arch/cpu.h>
 #include <lib/panic.h>
 #include "x86_internal.h"
 
 static void (*handlers[TRAP_VECTORS])(struct trap_frame *frame);
-
-#define GUARDED_STACK(name, bottom, below, top)                                         \
-	{                                                                               \
-		.what = (name), .guard = {{(uintptr_t)(below)}, {(uintptr_t)(bottom)}}, \
-		.stack = {{(uintptr_t)(bottom)}, {(uintptr_t)(top)}},                   \
-	}
-
-const struct guarded_stack guarded_stacks[] = {
-        GUARDED_STACK("kernel stack", boot_stack, boot_stack_guard, boot_stack_top),
-        GUARDED_STACK("#DF stack", ist_df_stack, ist_df_guard, ist_df_stack_top),
-        GUARDED_STACK("NMI stack", ist_nmi_stack, ist_nmi_guard, ist_nmi_stack_top),
-        GUARDED_STACK("#MC stack", ist_mc_stack, ist_mc_guard, ist_mc_stack_top),
-        GUARDED_STACK("#DB stack", ist_db_stack, ist_db_guard, ist_db_stack_top),
-        {.what = NULL},
-};
 
 static const char *const names[TRAP_EXCEPTIONS] = {
         [0] = "divide error",
@@ -55,7 +42,7 @@ const char *trap_name(unsigned vector)
 
 void irq_register(unsigned vector, void (*handler)(struct trap_frame *frame))
 {
-	if (vector < TRAP_EXCEPTIONS || vector >= TRAP_VECTORS)
+	if (vector < TRAP_EXCEPTIONS || vector >= TRAP_IRQ_VECTORS)
 		panic("irq_register: vector %u is no interrupt's", vector);
 	handlers[vector] = handler;
 }
@@ -78,10 +65,14 @@ void trap_entry(struct trap_frame *frame)
 {
 	unsigned vector = (unsigned)frame->vector;
 
+	if (vector == TRAP_NMI && cpu_must_park())
+		cpu_park();
 	if (vector >= TRAP_EXCEPTIONS)
 		restart_interrupted_sequence(frame);
 	if (vector < TRAP_EXCEPTIONS)
 		trap_handle(frame);
+	else if (vector >= TRAP_IRQ_VECTORS)
+		apic_interrupt(vector);
 	else if (pic_is_spurious(vector))
 		return;
 	else if (handlers[vector])
@@ -92,7 +83,8 @@ void trap_entry(struct trap_frame *frame)
 
 void arch_init_early(void)
 {
-	gdt_init();
+	stacks_register_boot();
+	gdt_init(0);
 	idt_init();
 	cpu_init_features();
 	pic_init();

@@ -3,6 +3,7 @@
 #include <arch/directmap.h>
 #include <arch/machine.h>
 #include <arch/pte.h>
+#include <arch/smp.h>
 #include <arch/trap.h>
 #include <boot/entry.h>
 #include <mm/kmalloc.h>
@@ -153,21 +154,22 @@ static void the_image_ends_where_it_says(void)
 
 static void every_stack_guard_is_absent(void)
 {
+	const struct guarded_stack *s;
 	unsigned stacks = 0;
 
-	for (const struct guarded_stack *s = guarded_stacks; s->what; s++, stacks++) {
+	for (; (s = guarded_stack(stacks)); stacks++) {
 		assert_int_equal(vrange_size(s->guard), PAGE_SIZE);
 		assert_absent(s->guard.start);
 		assert_absent(vaddr(s->guard.end.raw - 1));
 		touch_read(vaddr_pointer(s->stack.start));
 		touch_read(vaddr_pointer(vaddr(s->stack.end.raw - 1)));
 	}
-	assert_int_equal(stacks, 5);
+	assert_int_equal(stacks, CPU_STACKS * nr_cpus_online());
 }
 
 static void run_off_the_stack(void)
 {
-	const struct guarded_stack *stack = &guarded_stacks[0];
+	const struct guarded_stack *stack = guarded_stack(STACK_KERNEL);
 
 	expect_fault(TRAP_DOUBLE_FAULT, overflow_stack());
 	assert_true(vrange_contains(stack->guard, expected_fault.address));

@@ -14,7 +14,7 @@
 /* A hole in every PC's RAM: the VGA window. */
 #define NO_RAM_START 0xa0000UL
 
-static char words[512];
+static char words[2048];
 
 /* ---- Failure sweep ------------------------------------------------------------------------------------------------ */
 

@@ -17,6 +17,9 @@ void console_init(void);
 /* Sends out this CPU's unfinished line: a prompt. */
 void console_flush(void);
 
+/* No other CPU runs any more: what it was sending is over. */
+void console_seize(void);
+
 /* vformat_buffer() with the console's names for code addresses. */
 void console_format(char *text, size_t capacity, const char *fmt, va_list args) PRINTF_LIKE(3, 0);
 

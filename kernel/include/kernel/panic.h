@@ -15,7 +15,7 @@ enum { EXIT_PASSED = 0x10, EXIT_FAILED = 0x11, EXIT_PANIC = 0x12 };
 
 /*
  * Frame-pointer backtrace with symbols: `rip` (0: nothing), then what the frames from `rbp` on return to; stops at
- * anything that is not one of guarded_stacks[].
+ * anything that is not on a CPU's stack.
  */
 void backtrace_print(struct printer *out, uint64_t rip, uint64_t rbp);
 
@@ -40,8 +40,9 @@ void panic_expect(struct expectation *expectation); /* NULL ends it */
 struct expectation *panic_take_expectation(void);
 
 /*
- * A report that is not a mere panic() (an exception) begins and ends with these. The first says whether this CPU is
- * already reporting, in which case it must say little and end.
+ * A report that is not a mere panic() (an exception) begins and ends with these. The first makes this CPU the only one
+ * that runs, or, if another was faster, does not return. It says false if this CPU is already reporting, which must then
+ * say little and end.
  */
 bool report_begin(void);
 NORETURN void report_end(void);
@@ -49,7 +50,7 @@ NORETURN void report_end(void);
 /* What is going on, for reports: "test slab.names_are_copied"; NULL for nothing. The text is kept by reference. */
 void panic_set_activity(const char *activity);
 
-/* The last warn() text, and how many there were, suppressed ones included; a test reads both. */
+/* The last warn() text of any CPU, and how many there were, suppressed ones included; a test reads both. */
 const char *warn_last(void);
 unsigned long warn_count(void);
 /* While on, warnings are recorded but not printed. */

@@ -14,9 +14,9 @@ struct test_suite;
  * NULL-terminated arrays. True if something was selected and nothing failed. A panic or a fault that no case expected is
  * not survived: its report ends the machine with EXIT_PANIC, because nothing after it could be trusted.
  *
- * The timer ticks meanwhile: every case is one that gets interrupted.
+ * A timer ticks on every CPU meanwhile: every case is one that gets interrupted.
  *
- * pre: mm_init() has run, on the booting CPU's own stack, no interrupt handler, interrupts masked.
+ * pre: mm_init() has run, on the booting CPU and its own stack, no interrupt handler, interrupts masked.
  */
 bool selftest_run(const struct test_suite *const *const *tables, const char *glob, uint64_t seed);
 

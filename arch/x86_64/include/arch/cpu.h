@@ -84,7 +84,7 @@ enum {
 	CR4_SMEP = 1 << 20, /* the kernel does not execute user pages */
 	CR4_SMAP = 1 << 21, /* nor read them */
 };
-enum { MSR_PAT = 0x277, MSR_EFER = 0xc0000080, MSR_GS_BASE = 0xc0000101 };
+enum { MSR_APIC_BASE = 0x1b, MSR_PAT = 0x277, MSR_EFER = 0xc0000080, MSR_GS_BASE = 0xc0000101 };
 enum { EFER_NXE = 1 << 11 };
 /* What <arch/pte.h> reads cache bits by; firmware may have had other ideas. */
 #define PAT_POWER_ON 0x0007040600070406UL
@@ -107,7 +107,8 @@ static inline void irq_disable(void)
 
 /* What the CPU can do, from CPUID; filled by cpu_init_features(). */
 struct cpu_features {
-	bool nx, gigabyte_pages, global_pages, machine_check, pat, smep, smap, umip;
+	bool nx, gigabyte_pages, global_pages, machine_check, pat, smep, smap, umip, apic, x2apic;
+	uint32_t apic_id; /* of the CPU that asked: the boot CPU */
 	uint8_t physical_bits, linear_bits;
 	char vendor[13];
 	char brand[49];

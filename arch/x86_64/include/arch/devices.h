@@ -40,6 +40,11 @@ struct timer {
 };
 struct timer timer_running(void);
 
+/* Time by the time stamp counter, whose rate is measured once against the 8254's channel 2. Interrupts masked. */
+void clock_init(void);
+extern uint64_t tsc_hz; /* before clock_init(): more than it can be, so that delays are too long */
+void delay_us(unsigned microseconds);
+
 /* Cold reset by the keyboard controller; where there is none, by triple fault. */
 NORETURN void machine_reset(void);
 

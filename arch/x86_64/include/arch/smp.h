@@ -19,8 +19,17 @@ unsigned cpus_possible(void);
 /* The CPUs that run: they answer flushes and calls. Grows only. */
 cpuset_t cpus_online(void);
 
+/* How many: ids are dense. */
+static inline unsigned nr_cpus_online(void)
+{
+	return 64 - (unsigned)__builtin_clzll(cpus_online());
+}
+
 /* What CPU `id` owns; NULL if it never came online. pre: id < CPUS_MAX */
 struct cpu *cpu_by_id(unsigned id);
+
+/* The same, online or not: for what must be there before the CPU is. */
+struct cpu *cpu_storage(unsigned id);
 
 /*
  * Runs `fn(context)` once on each online CPU of `set`, with interrupts masked there, and returns when all have. The
@@ -30,6 +39,23 @@ struct cpu *cpu_by_id(unsigned id);
  * pre: no spinlock held, not in an interrupt handler. Interrupts may be masked.
  */
 void cpu_call(cpuset_t set, void (*fn)(void *context), void *context);
+
+/*
+ * Runs `fn(context)` on CPU `id` outside of any handler: in its idle loop, on its own kernel stack, interrupts enabled.
+ * It may do what any kernel code may, and take its time. One piece of work per CPU at a time.
+ *
+ * pre: `id` is online, is not the calling CPU and not the boot CPU, which has no idle loop, and has no work
+ */
+void cpu_start_work(unsigned id, void (*fn)(void *context), void *context);
+
+/* Has CPU `id` nothing left to do? What its work wrote is then visible here. */
+bool cpu_work_done(unsigned id);
+
+/* Waits until it has, serving calls and flushes meanwhile. pre: as for cpu_call() */
+void cpu_wait_work(unsigned id);
+
+/* Answers calls and flushes: for whoever waits for another CPU with interrupts masked. pre: no spinlock held */
+void cpu_serve(void);
 
 /* The sum over all CPUs; and all of them, a line each, with names. */
 uint64_t counter_sum(enum cpu_counter counter);

@@ -1,7 +1,7 @@
 /*
  * Translation caches. Whoever clears or tightens a page-table entry calls this before the frame behind it, or the
  * table that held it, may be used for anything else. Entries that were absent need no flush to become present.
- * Implemented by x86_64/tlb.c (invlpg, CR4.PGE) and by the modelled TLB of the host.
+ * Implemented by x86_64/tlb.c (invlpg, CR4.PGE, shootdowns) and by the modelled TLB of the host.
  */
 #ifndef ARCH_TLB_H
 #define ARCH_TLB_H
@@ -10,7 +10,9 @@
 
 /*
  * Every CPU forgets its translations of [start, end), of whatever page size, and all paging-structure caches for it.
- * pre: page-aligned. Any context. Above TLB_FLUSH_SINGLE_MAX pages one full flush replaces many single ones.
+ * Returns when all have: waits for them with interrupts masked, answering theirs meanwhile.
+ *
+ * pre: page-aligned. Any context but an NMI, any lock held. Above TLB_FLUSH_SINGLE_MAX pages one full flush replaces many single ones.
  */
 void tlb_flush_range(struct vrange range);
 
@@ -23,6 +25,7 @@ void tlb_flush_range_here(struct vrange range);
 /* Every CPU forgets every translation, global ones too. */
 void tlb_flush_all(void);
 
+/* Of the calling CPU: what it flushed for itself and for others. */
 struct tlb_stats {
 	uint64_t single; /* invlpg executed */
 	uint64_t full;

@@ -21,7 +21,8 @@ enum {
 	TRAP_GENERAL_PROTECTION = 13,
 	TRAP_PAGE_FAULT = 14,
 	TRAP_MACHINE_CHECK = 18,
-	TRAP_EXCEPTIONS = 32, /* vectors below are the processor's */
+	TRAP_EXCEPTIONS = 32,   /* vectors below are the processor's */
+	TRAP_IRQ_VECTORS = 240, /* those from here on are the local APICs' */
 	TRAP_VECTORS = 256,
 };
 
@@ -51,7 +52,7 @@ void arch_init_early(void);
 /* An exception. Returns only if the frame may be resumed (an expected fault redirected it). Defined in kernel/. */
 void trap_handle(struct trap_frame *frame);
 
-/* `handler` runs in interrupt context with interrupts masked. vector >= TRAP_EXCEPTIONS. */
+/* `handler` runs in interrupt context with interrupts masked. TRAP_EXCEPTIONS <= vector < TRAP_IRQ_VECTORS. */
 void irq_register(unsigned vector, void (*handler)(struct trap_frame *frame));
 
 /*
@@ -66,12 +67,29 @@ bool arch_is_ready(void);
 /* "page fault", "double fault", …; never NULL. */
 const char *trap_name(unsigned vector);
 
-/* A stack and the unmapped page below it; `what` is "kernel stack", "#DF stack", …. NULL-terminated by what == NULL. */
+/* Every CPU has these stacks; all but the first are where the processor goes for the exception in the name. */
+enum cpu_stack {
+	STACK_KERNEL,
+	STACK_DOUBLE_FAULT,
+	STACK_NMI,
+	STACK_MACHINE_CHECK,
+	STACK_DEBUG,
+	CPU_STACKS,
+};
+
+/* A stack and the unmapped page below it; `what` is "kernel stack", "#DF stack", …. */
 struct guarded_stack {
 	const char *what;
+	unsigned cpu;
 	struct vrange guard;
 	struct vrange stack;
 };
-extern const struct guarded_stack guarded_stacks[];
+
+/* The n-th stack of all CPUs, or NULL: CPU_STACKS a CPU, in the order of ids and of enum cpu_stack. */
+const struct guarded_stack *guarded_stack(unsigned n);
+
+/* The stack that holds `va`; and the one whose guard page does. NULL if none. Any context. */
+const struct guarded_stack *stack_at(vaddr_t va);
+const struct guarded_stack *stack_guarded_at(vaddr_t va);
 
 #endif

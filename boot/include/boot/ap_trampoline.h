@@ -1,0 +1,23 @@
+/*
+ * The code by which every CPU but the first gets from real mode into C. It is data here: [ap_trampoline,
+ * ap_trampoline_end) is to be copied to a page below 1 MiB, struct ap_parameters in it filled in at the offset of
+ * ap_trampoline_parameters, and the page mapped at its own physical address, executable, until the CPU has left it.
+ */
+#ifndef BOOT_AP_TRAMPOLINE_H
+#define BOOT_AP_TRAMPOLINE_H
+
+#include <lib/compiler.h>
+
+extern const uint8_t ap_trampoline[], ap_trampoline_parameters[], ap_trampoline_end[];
+
+/* ap_trampoline.asm knows the order. */
+struct ap_parameters {
+	uint32_t root; /* physical address of the page tables: 32-bit code loads it */
+	uint32_t cr0;
+	uint64_t stack_top; /* 16-aligned */
+	uint64_t entry;     /* a function of one argument that does not return */
+	uint64_t argument;
+};
+_Static_assert(sizeof(struct ap_parameters) == 32, "the assembler's layout");
+
+#endif
