@@ -116,6 +116,7 @@ static struct slab *usable_locked(struct kmem_cache *cache)
 /* pre: empty. The slab is the caller's, who destroys it when the lock is released. */
 static void unlist_locked(struct kmem_cache *cache, struct slab *slab)
 {
+	DEBUG_ASSERT(slab->fill == SLAB_EMPTY);
 	list_del(&slab->link);
 	cache->nr_slabs--;
 	cache->nr_empty--;
@@ -285,10 +286,15 @@ bool slab_grow(struct kmem_cache *cache, gfp_t gfp)
 	if (!slab)
 		return false;
 	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-	list_add(&slab->link, &cache->slabs[SLAB_EMPTY]);
-	cache->nr_slabs++;
-	cache->nr_empty++;
+	bool wanted = cache->nr_empty < SLAB_EMPTY_KEPT; /* S6: unless another CPU was faster */
+	if (likely(wanted)) {
+		list_add(&slab->link, &cache->slabs[SLAB_EMPTY]);
+		cache->nr_slabs++;
+		cache->nr_empty++;
+	}
 	spin_unlock_irqrestore(&cache->lock, flags);
+	if (unlikely(!wanted))
+		slab_destroy(slab);
 	return true;
 }
 
