@@ -58,7 +58,7 @@ static ALWAYS_INLINE void link_free(struct buddy *buddy, uint32_t n, unsigned or
 
 	page->next = next;
 	page->prev = PFN_NONE;
-	page->type_order = page_type_order(PAGE_FREE, order);
+	page_set_head(page, PAGE_FREE, order);
 	if (next != PFN_NONE)
 		buddy->frames[next].prev = n;
 	buddy->free[order].head = n;
@@ -84,7 +84,7 @@ static ALWAYS_INLINE void unlink_free(struct buddy *buddy, uint32_t n, unsigned 
 static ALWAYS_INLINE struct page *hold(struct buddy *buddy, uint32_t n, unsigned order)
 {
 	struct page *page = &buddy->frames[n];
-	page->type_order = page_type_order(PAGE_HELD, order);
+	page_set_head(page, PAGE_HELD, order);
 	return page;
 }
 
@@ -167,7 +167,7 @@ size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, 
 			cut_is_written(buddy, (uint32_t)(page - buddy->frames) + 1);
 		for (struct page *end = page + (1UL << order); page < end; page++) {
 			page->caller = caller;
-			page->type_order = page_type_order(PAGE_HELD, 0);
+			page_set_head(page, PAGE_HELD, 0);
 			pages[got++] = page;
 		}
 	}
@@ -215,11 +215,10 @@ static ALWAYS_INLINE void merge_and_link(struct buddy *buddy, uint32_t n, unsign
 		uint32_t other = n ^ 1U << order;
 		if (other - buddy->start >= buddy->end - buddy->start)
 			break;
-		if (buddy->frames[other].type_order != page_type_order(PAGE_FREE, order))
+		if (!page_is_head(&buddy->frames[other], PAGE_FREE, order))
 			break;
 		unlink_free(buddy, other, order);
-		buddy->frames[n | other].type_order =
-		        page_type_order(PAGE_NONE, 0); /* P4: the upper head is absorbed */
+		page_set_head(&buddy->frames[n | other], PAGE_NONE, 0); /* P4: the upper head is absorbed */
 		n &= other;
 		order++;
 	}
@@ -275,7 +274,7 @@ static ALWAYS_INLINE bool is_held_block(const struct buddy *buddy, uint64_t n, u
 {
 	return n - buddy->start < buddy->end - buddy->start && bit_test(buddy->backed, n >> SECTION_ORDER) &&
 	       page_entry_written(buddy->frames, n) && order < PAGE_ORDERS &&
-	       buddy->frames[n].type_order == page_type_order(PAGE_HELD, order);
+	       page_is_head(&buddy->frames[n], PAGE_HELD, order);
 }
 
 enum buddy_misuse buddy_judge_free(const struct buddy *buddy, pfn_t frame, unsigned order)

@@ -56,7 +56,7 @@ static void *alloc_large(size_t size, gfp_t gfp, uintptr_t caller)
 		return NULL;
 	struct page *head = virt_to_page(memory);
 	head->caller = (uint32_t)caller;
-	head->type = PAGE_KMALLOC;
+	page_set_type(head, PAGE_KMALLOC);
 	__atomic_fetch_add(&large_bytes, large_size(head), __ATOMIC_RELAXED);
 	return memory;
 }

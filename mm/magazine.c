@@ -104,7 +104,7 @@ static void chain_push(struct cpu_magazine **chain, uint32_t *nr, struct cpu_mag
 {
 	magazine->next = *chain;
 	*chain = magazine;
-	++*nr;
+	__atomic_store_n(nr, *nr + 1, __ATOMIC_RELAXED);
 }
 
 static struct cpu_magazine *chain_pop(struct cpu_magazine **chain, uint32_t *nr)
@@ -112,7 +112,7 @@ static struct cpu_magazine *chain_pop(struct cpu_magazine **chain, uint32_t *nr)
 	struct cpu_magazine *magazine = *chain;
 	if (magazine) {
 		*chain = magazine->next;
-		--*nr;
+		__atomic_store_n(nr, *nr - 1, __ATOMIC_RELAXED);
 	}
 	return magazine;
 }

@@ -68,7 +68,7 @@ static bool live_take(struct page_source *source, paddr_t *frame)
 	struct page *page = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
 	if (!page)
 		return false;
-	page->type = PAGE_TABLE;
+	page_set_type(page, PAGE_TABLE);
 	*frame = page_to_paddr(page);
 	return true;
 }
@@ -79,7 +79,7 @@ static void live_give(struct page_source *source, paddr_t frame)
 	(void)source;
 	struct page *page = pfn_to_page(paddr_to_pfn(frame));
 	if (page_find_block(paddr_to_pfn(frame)) == page) {
-		page->type = PAGE_HELD;
+		page_set_type(page, PAGE_HELD);
 		__free_page(page);
 		return;
 	}

@@ -85,7 +85,8 @@ struct page *page_find_block_in(struct page *frames, uint64_t n)
 		uint64_t head = align_down(n, 1UL << order);
 		if (!page_entry_written(frames, head))
 			return NULL;
-		if (frames[head].type != PAGE_NONE && frames[head].order == order)
+		uint16_t found = __atomic_load_n(&frames[head].type_order, __ATOMIC_RELAXED);
+		if (found >> 8 == order && found != page_type_order(PAGE_NONE, (unsigned)order))
 			return &frames[head];
 	}
 	return NULL;

@@ -243,11 +243,11 @@ static inline unsigned highest_zone(gfp_t gfp)
 /* Z5 ends: a block from a list becomes the caller's. */
 static ALWAYS_INLINE struct page *issue(struct page *page, unsigned order, uintptr_t caller)
 {
-	if (unlikely(page->type_order != page_type_order(PAGE_CACHED, order)))
+	if (unlikely(!page_is_head(page, PAGE_CACHED, order)))
 		panic("alloc_pages: pfn 0x%lx in the list of CPU %u is %s, order %u: freed twice at once, or its entry was written over; last held by %pS",
 		      page_to_pfn(page).raw, this_cpu()->id, page_type_name(page->type), page->order,
 		      (void *)page_caller(page));
-	page->type_order = page_type_order(PAGE_HELD, order);
+	page_set_head(page, PAGE_HELD, order);
 	page->caller = (uint32_t)caller;
 	return page;
 }
@@ -263,7 +263,7 @@ static void list_refill(struct zone *zone, unsigned order, struct cpu_stack *lis
 		struct page *page = buddy_alloc(buddy, order);
 		if (!page)
 			break;
-		page->type = PAGE_CACHED;
+		page_set_type(page, PAGE_CACHED);
 		list->items[list->count++] = page;
 	}
 	spin_unlock(&zone->lock);
@@ -278,8 +278,8 @@ static void list_drain(struct zone *zone, unsigned order, struct cpu_stack *list
 	spin_lock(&zone->lock);
 	for (uint32_t i = 0; i < count; i++) {
 		struct page *page = list->items[i];
-		sound &= page->type_order == page_type_order(PAGE_CACHED, order);
-		page->type = PAGE_HELD;
+		sound &= page_is_head(page, PAGE_CACHED, order);
+		page_set_type(page, PAGE_HELD);
 		sound &= buddy_free(&zone->buddy, page_to_pfn(page), order) == BUDDY_OK;
 	}
 	spin_unlock(&zone->lock);
@@ -510,10 +510,10 @@ static void bind_exact(struct page *head, size_t count)
 	struct page *end = head + count;
 
 	for (struct page *page = head; page < end; page += 1UL << page->order) {
-		page->type = PAGE_TAIL;
+		page_set_type(page, PAGE_TAIL);
 		page->private = page_to_pfn(head).raw;
 	}
-	head->type = PAGE_EXACT;
+	page_set_type(head, PAGE_EXACT);
 	head->private = count;
 }
 
@@ -690,7 +690,7 @@ static NOINLINE void list_put_slow(struct zone *zone, struct page *page, unsigne
 	if (list->count == list->capacity)
 		list_drain(zone, order, list, list->capacity - list->capacity / 2);
 	if (!cpu_stack_push(list, page)) { /* a zone too small for lists */
-		page->type = PAGE_HELD;
+		page_set_type(page, PAGE_HELD);
 		irq_restore(flags);
 		release_slow("__free_pages", page_to_pfn(page), order);
 		return;
@@ -708,13 +708,13 @@ static ALWAYS_INLINE void release(const char *call, pfn_t frame, unsigned order)
 
 	if (unlikely(order >= CPU_LIST_ORDERS || !page_is_backed(frame) ||
 	             !page_entry_written(pfn_to_page(pfn(0)), frame.raw) ||
-	             page->type_order != page_type_order(PAGE_HELD, order))) {
+	             !page_is_head(page, PAGE_HELD, order))) {
 		release_slow(call, frame, order);
 		return;
 	}
 	unsigned z = zone_index(frame);
 	DEBUG_ASSERT(!page->unflushed); /* vmap_range.c: some CPU may still reach it */
-	page->type = PAGE_CACHED;
+	page_set_type(page, PAGE_CACHED);
 	if (unlikely(!cpu_stack_push(page_cpu_list(this_cpu()->pages, z, order), page)))
 		list_put_slow(&zones[z], page, order);
 }
@@ -755,7 +755,7 @@ static bool free_exact_locked(struct buddy *buddy, pfn_t start, size_t count)
 
 	for (uint64_t n = start.raw, end = n + count; n < end;) {
 		unsigned order = log2_floor(end - n);
-		pfn_to_page(pfn(n))->type = PAGE_HELD;
+		page_set_type(pfn_to_page(pfn(n)), PAGE_HELD);
 		sound &= buddy_free(buddy, pfn(n), order) == BUDDY_OK;
 		n += 1UL << order;
 	}

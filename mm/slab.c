@@ -232,7 +232,7 @@ static struct slab *slab_create(struct kmem_cache *cache, gfp_t gfp)
 	slab_init_objects(slab);
 	for (size_t i = 0; i < 1UL << cache->order; i++) {
 		head[i].owner = slab;
-		head[i].type = PAGE_SLAB;
+		page_set_type(&head[i], PAGE_SLAB);
 	}
 	return slab;
 }
@@ -249,10 +249,10 @@ static size_t slab_destroy(struct slab *slab)
 	bool own_descriptor = (char *)slab == slab->base;
 
 	for (size_t i = 0; i < 1UL << order; i++) {
-		head[i].type = PAGE_NONE;
+		page_set_type(&head[i], PAGE_NONE);
 		head[i].owner = NULL;
 	}
-	head->type = PAGE_HELD;
+	page_set_type(head, PAGE_HELD);
 	__free_pages(head, order);
 	return (1UL << order) + (own_descriptor ? 0 : slab_free_internal(slab));
 }

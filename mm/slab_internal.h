@@ -82,7 +82,7 @@ struct kmem_cache {
 	struct depot {
 		struct spinlock lock;
 		struct cpu_magazine *full, *empty; /* (lock) */
-		uint32_t nr_full, nr_empty;        /* (lock) */
+		uint32_t nr_full, nr_empty;        /* (lock) atomic: read without it */
 	} depot;
 	struct cpu_slab
 	        cpu[]; /* one per possible CPU; the internal caches, which have no magazines, have none */

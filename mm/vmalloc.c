@@ -255,7 +255,7 @@ static size_t frames_adopt(struct vmap_area *area, struct page *const *pages, si
 	for (size_t i = 0; i < count; i++) {
 		if (unlikely(pages[i]->type != PAGE_HELD || pages[i]->order))
 			return i;
-		pages[i]->type = PAGE_VMALLOC;
+		page_set_type(pages[i], PAGE_VMALLOC);
 		pages[i]->owner = area;
 	}
 	return count;
@@ -264,7 +264,7 @@ static size_t frames_adopt(struct vmap_area *area, struct page *const *pages, si
 static void frames_disown(struct page *const *pages, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		pages[i]->type = PAGE_HELD;
+		page_set_type(pages[i], PAGE_HELD);
 		pages[i]->owner = NULL;
 	}
 }
@@ -274,7 +274,7 @@ static void frames_disown_list(const struct page_list *list)
 {
 	for (uint32_t frame = list->head; frame != PFN_NONE;) {
 		struct page *page = pfn_to_page(pfn(frame));
-		page->type = PAGE_HELD;
+		page_set_type(page, PAGE_HELD);
 		frame = page->next;
 	}
 }

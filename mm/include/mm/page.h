@@ -82,6 +82,26 @@ static inline uint16_t page_type_order(enum page_type type, unsigned order)
 	return (uint16_t)((unsigned)type | order << 8);
 }
 
+/*
+ * What a written entry is the head of, set and asked. Atomic, as a block's holder changes its type without a lock while
+ * others look at the block: whoever frees its buddy, or wants to know what a wild pointer leads to. Both accept either
+ * answer, since neither a held block nor one that changes hands ever says PAGE_FREE.
+ */
+static inline void page_set_type(struct page *page, enum page_type type)
+{
+	__atomic_store_n(&page->type, (uint8_t)type, __ATOMIC_RELAXED);
+}
+
+static inline void page_set_head(struct page *page, enum page_type type, unsigned order)
+{
+	__atomic_store_n(&page->type_order, page_type_order(type, order), __ATOMIC_RELAXED);
+}
+
+static inline bool page_is_head(const struct page *page, enum page_type type, unsigned order)
+{
+	return __atomic_load_n(&page->type_order, __ATOMIC_RELAXED) == page_type_order(type, order);
+}
+
 /* The live frame array. pre for all: the frame's entry is mapped (page_is_backed). */
 static inline struct page *pfn_to_page(pfn_t frame)
 {
