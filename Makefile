@@ -30,6 +30,7 @@ NASM    := nasm
 
 OUT  := build/$(BUILD)
 HOST := build/host
+TSAN := build/tsan
 FUZZ := build/fuzz
 
 .DEFAULT_GOAL := all
@@ -91,6 +92,7 @@ KERNEL_CFLAGS = $(COMMON) -O2 $(BUILD_$(BUILD)) -ffreestanding -nostdinc \
 KERNEL_NASMFLAGS := -f elf64 -g -F dwarf -Werror
 KERNEL_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none --fatal-warnings
 HOST_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all
+TSAN_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=thread
 FUZZ_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
 export ISO_CMDLINE ?=
@@ -139,6 +141,18 @@ $(HOST)/octavo-tests: $(HOST_OBJ) $(HOST)/flags
 	$(say) "HOSTLD  $@"
 	$(quiet)$(HOST_CC) $(HOST_CFLAGS) $(HOST_OBJ) -lcmocka -o $@
 
+# The same sources once more: no program can have both AddressSanitizer and ThreadSanitizer.
+TSAN_OBJ := $(HOST_SRC:%=$(TSAN)/%.o)
+
+$(TSAN)/%.c.o: %.c $(TSAN)/flags | need-host
+	@mkdir -p $(@D)
+	$(say) "TSANCC  $<"
+	$(quiet)$(HOST_CC) $(TSAN_CFLAGS) $(call layers,$<,$(ARCH_HOSTED)) -MMD -MP -c $< -o $@
+
+$(TSAN)/octavo-tests: $(TSAN_OBJ) $(TSAN)/flags
+	$(say) "TSANLD  $@"
+	$(quiet)$(HOST_CC) $(TSAN_CFLAGS) $(TSAN_OBJ) -lcmocka -o $@
+
 # A fuzz target links what it calls, from an archive: tests/host/fuzz_x.c brings the entry point and panic().
 FUZZ_LIB_SRC := $(HOSTED_SRC) $(call find,tests/common/*.c)
 FUZZ_OBJ     := $(FUZZ_LIB_SRC:%=$(FUZZ)/%.o)
@@ -163,12 +177,13 @@ $(FUZZ)/fuzz_%: $(FUZZ)/tests/host/fuzz_%.c.o $(FUZZ)/hosted.a
 $(OUT)/flags: CONTENT = $(CC) $(KERNEL_CFLAGS) $(KERNEL_NASMFLAGS) $(KERNEL_LDFLAGS) $(KERNEL_SRC)
 $(OUT)/iso.flags: CONTENT = $(SOURCE_DATE_EPOCH) $(ISO_CMDLINE)
 $(HOST)/flags: CONTENT = $(HOST_CC) $(HOST_CFLAGS) $(HOST_SRC)
+$(TSAN)/flags: CONTENT = $(HOST_CC) $(TSAN_CFLAGS) $(HOST_SRC)
 $(FUZZ)/flags: CONTENT = $(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_LIB_SRC)
-$(OUT)/flags $(OUT)/iso.flags $(HOST)/flags $(FUZZ)/flags: FORCE
+$(OUT)/flags $(OUT)/iso.flags $(HOST)/flags $(TSAN)/flags $(FUZZ)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CONTENT)' | cmp -s - $@ || echo '$(CONTENT)' >$@
 
--include $(KERNEL_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(FUZZ)/%.c.d)
+-include $(KERNEL_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(TSAN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(FUZZ)/%.c.d)
 
 # ---- Running ---------------------------------------------------------------------------------------------------------
 
@@ -185,12 +200,15 @@ gdb: build/octavo.elf | need-gdb ## attach gdb, with symbols and Octavo's own co
 	gdb -q -x tools/gdb/octavo.gdb build/octavo.elf
 
 test: | need-all ## everything: host suites, both kernels on every machine of the matrix, gdb, fuzzing, reproducibility
-	$(submake) BUILD=debug all hosted fuzzers
+	$(submake) BUILD=debug all hosted tsan fuzzers
 	$(submake) BUILD=release build/release/octavo.iso
 	@tools/test.py --seed "$(SEED)"
 
 test-host: hosted ## the suites as a process, under ASan and UBSan
 	@tools/test.py --only host --seed "$(SEED)"
+
+test-tsan: tsan ## the suites that use several CPUs, threads here, under ThreadSanitizer
+	@tools/test.py --only tsan --seed "$(SEED)"
 
 test-kernel: all | need-run ## the suites in one kernel: FIRMWARE MEM CPUS BUILD CMDLINE SEED say which
 	@tools/run_kernel.py $(MACHINE) --verbose --cmdline "$(or $(CMDLINE),test exit) $(SEEDED)"
@@ -204,6 +222,7 @@ fuzz: fuzzers ## libFuzzer over the parsers of untrusted input for SECONDS (60) 
 	@for target in $(FUZZ_TARGETS); do tools/fuzz $$target $(SECONDS) $(KEEP) || exit 1; done
 
 hosted: $(HOST)/octavo-tests
+tsan: $(TSAN)/octavo-tests
 fuzzers: $(FUZZ_TARGETS)
 
 # ---- Care ------------------------------------------------------------------------------------------------------------
@@ -274,6 +293,6 @@ submake = @+$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFL
 quiet = $(if $(V),,@)
 say   = @$(if $(V),:,echo)
 
-.PHONY: all run debug gdb test test-host test-kernel bench fuzz hosted fuzzers check check-format check-headers \
+.PHONY: all run debug gdb test test-host test-tsan test-kernel bench fuzz hosted tsan fuzzers check check-format check-headers \
         check-cppcheck check-tidy format setup clean help FORCE \
         need-kernel need-iso need-host need-fuzz need-run need-gdb need-all

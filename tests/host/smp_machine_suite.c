@@ -11,6 +11,7 @@
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
 #include <test/test.h>
+#include "cpus.h"
 
 enum { CPUS = 4, TURNS = 200 };
 
@@ -21,7 +22,8 @@ static struct {
 	        unmasked; /* calls that found themselves in interrupt context; with interrupts enabled */
 	unsigned early;   /* calls that ran while their CPU had interrupts masked */
 	bool masked;      /* CPU 1 has interrupts masked */
-	unsigned arrived, done, sum;
+	unsigned sum;
+	struct meeting meeting;
 	cpuset_t online;
 	struct spinlock lock;
 	char *area;
@@ -32,13 +34,7 @@ static void forget_what_was_seen(void)
 {
 	memset(&seen, 0, sizeof(seen));
 	spin_lock_init(&seen.lock, "shared", 1);
-}
-
-static void meet(unsigned *arrived, unsigned nr_cpus)
-{
-	__atomic_fetch_add(arrived, 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(arrived, __ATOMIC_ACQUIRE) < nr_cpus)
-		host_cpu_idle();
+	seen.meeting.nr_cpus = CPUS;
 }
 
 /* What cpu_call() runs: each CPU its own count. */
@@ -48,7 +44,9 @@ static void note_call(void *context)
 	seen.ran[this_cpu()->id]++;
 	__atomic_fetch_add(&seen.in_handler, in_interrupt(), __ATOMIC_RELAXED);
 	__atomic_fetch_add(&seen.unmasked, irqs_enabled(), __ATOMIC_RELAXED);
-	__atomic_fetch_add(&seen.early, this_cpu()->id == 1 && seen.masked, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&seen.early,
+	                   this_cpu()->id == 1 && __atomic_load_n(&seen.masked, __ATOMIC_RELAXED),
+	                   __ATOMIC_RELAXED);
 }
 
 static void note_online(void *context)
@@ -60,7 +58,7 @@ static void note_online(void *context)
 
 static void all_are_online_while_they_run_and_only_the_first_afterwards(void)
 {
-	host_cpus_run(CPUS, note_online, NULL);
+	run_on_cpus(CPUS, note_online, NULL);
 	assert_int_equal(seen.online, (1 << CPUS) - 1);
 	assert_int_equal(seen.sum, CPUS);
 	assert_int_equal(cpus_online(), 1);
@@ -73,23 +71,25 @@ static void all_are_online_while_they_run_and_only_the_first_afterwards(void)
 
 static void call_from_first(void *context)
 {
-	if (this_cpu()->id == 0)
-		cpu_call(*(const cpuset_t *)context, note_call, NULL);
+	if (this_cpu()->id != 0)
+		return;
+	uint64_t before = counter_sum(COUNT_IPIS);
+	cpu_call(*(const cpuset_t *)context, note_call, NULL);
+	seen.sum = (unsigned)(counter_sum(COUNT_IPIS) - before);
 }
 
 static void a_call_runs_once_on_each_cpu_of_the_set_masked_and_in_interrupt_context(void)
 {
 	cpuset_t set = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 7; /* 7 is off */
-	uint64_t sent = counter_sum(COUNT_IPIS);
 
-	host_cpus_run(CPUS, call_from_first, &set);
+	run_on_cpus(CPUS, call_from_first, &set);
 	assert_int_equal(seen.ran[0], 1);
 	assert_int_equal(seen.ran[1], 0);
 	assert_int_equal(seen.ran[2], 1);
 	assert_int_equal(seen.ran[3], 1);
 	assert_int_equal(seen.in_handler, 2); /* the caller calls it directly */
 	assert_int_equal(seen.unmasked, 0);
-	assert_int_equal(counter_sum(COUNT_IPIS), sent + 2);
+	assert_int_equal(seen.sum, 2);
 	assert_true(irqs_enabled());
 }
 
@@ -102,7 +102,7 @@ static void call_all_often(void *context)
 
 static void all_may_call_all_at_once(void)
 {
-	host_cpus_run(CPUS, call_all_often, NULL);
+	run_on_cpus(CPUS, call_all_often, NULL);
 	for (unsigned id = 0; id < CPUS; id++)
 		assert_int_equal(seen.ran[id], CPUS * TURNS);
 }
@@ -111,18 +111,14 @@ static void all_may_call_all_at_once(void)
 static void call_while_masked(void *context)
 {
 	(void)context;
-	irqflags_t flags = {1};
-	if (this_cpu()->id == 1) {
-		flags = irq_save();
-		seen.masked = true;
-	}
-	__atomic_fetch_add(&seen.arrived, 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(&seen.arrived, __ATOMIC_ACQUIRE) < 2)
-		cpu_relax();
 	if (this_cpu()->id == 0) {
+		while (!__atomic_load_n(&seen.masked, __ATOMIC_ACQUIRE))
+			host_cpu_idle();
 		cpu_call(1 << 1, note_call, NULL);
 		return;
 	}
+	irqflags_t flags = irq_save();
+	__atomic_store_n(&seen.masked, true, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&this_cpu()->asked_by, __ATOMIC_RELAXED))
 		cpu_relax();
 	for (unsigned turn = 0; turn < TURNS; turn++) {
@@ -130,14 +126,14 @@ static void call_while_masked(void *context)
 		cpu_relax();
 		spin_unlock(&seen.lock);
 	}
-	seen.masked = false;
+	__atomic_store_n(&seen.masked, false, __ATOMIC_RELAXED);
 	irq_restore(flags);
 	seen.sum = seen.ran[1];
 }
 
 static void a_call_waits_until_interrupts_are_enabled_and_runs_right_then(void)
 {
-	host_cpus_run(2, call_while_masked, NULL);
+	run_on_cpus(2, call_while_masked, NULL);
 	assert_int_equal(seen.ran[1], 1);
 	assert_int_equal(seen.early, 0);
 	assert_int_equal(seen.sum, 1);
@@ -159,7 +155,7 @@ static void add_under_the_lock(void *context)
 
 static void a_spinlock_admits_one_cpu_at_a_time(void)
 {
-	host_cpus_run(CPUS, add_under_the_lock, NULL);
+	run_on_cpus(CPUS, add_under_the_lock, NULL);
 	assert_int_equal(seen.sum, CPUS * 10 * TURNS);
 }
 
@@ -168,13 +164,13 @@ static void a_spinlock_admits_one_cpu_at_a_time(void)
 /* All touch the area; then CPU 0 makes its first page read-only and asks whether everybody forgot. */
 static void touch_and_protect(void *context)
 {
-	vaddr_t at = vaddr_of(seen.area);
+	vaddr_t at = vaddr_of(seen.area), own = vaddr_add(at, this_cpu()->id);
 	uint8_t value;
 
 	(void)context;
-	bool touched = host_mmu_write(at, 1, NULL) && host_mmu_read(at, &value, NULL);
+	bool touched = host_mmu_write(own, 1, NULL) && host_mmu_read(own, &value, NULL);
 	__atomic_fetch_add(&seen.sum, touched, __ATOMIC_RELAXED);
-	meet(&seen.arrived, CPUS);
+	meet(&seen.meeting);
 	if (this_cpu()->id == 0) {
 		seen.online = host_tlb_cached(vrange_sized(at, PAGE_SIZE)); /* as a number */
 		bool ok = pagetable_protect(&kernel_pagetable, vrange_sized(at, PAGE_SIZE), PAGE_KERNEL_RO);
@@ -189,7 +185,7 @@ static void touch_everywhere(bool skip)
 	seen.area = vmalloc(PAGE_SIZE);
 	assert_non_null(seen.area);
 	host_tlb_skip_remote(skip);
-	host_cpus_run(CPUS, touch_and_protect, NULL);
+	run_on_cpus(CPUS, touch_and_protect, NULL);
 	host_tlb_skip_remote(false);
 	vfree(seen.area);
 	assert_int_equal(seen.sum, CPUS);
@@ -225,7 +221,7 @@ static void a_cpu_that_went_off_remembers_nothing(void)
 {
 	seen.area = vmalloc(PAGE_SIZE);
 	assert_non_null(seen.area);
-	host_cpus_run(CPUS, touch_once, NULL);
+	run_on_cpus(CPUS, touch_once, NULL);
 	assert_int_equal(seen.sum, CPUS);
 	assert_int_equal(host_tlb_cached(vrange_sized(vaddr_of(seen.area), PAGE_SIZE)), 1);
 	vfree(seen.area);
