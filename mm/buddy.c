@@ -81,6 +81,12 @@ static ALWAYS_INLINE void unlink_free(struct buddy *buddy, uint32_t n, unsigned 
 		buddy->nonempty &= ~(1U << order);
 }
 
+/* One writer at a time; read by whoever only wants to know. */
+static inline void count_free(struct buddy *buddy, size_t more)
+{
+	__atomic_store_n(&buddy->nr_free, buddy->nr_free + more, __ATOMIC_RELAXED);
+}
+
 static ALWAYS_INLINE struct page *hold(struct buddy *buddy, uint32_t n, unsigned order)
 {
 	struct page *page = &buddy->frames[n];
@@ -128,7 +134,7 @@ struct page *buddy_alloc(struct buddy *buddy, unsigned order)
 	unsigned from = order + lowest_bit(sufficient);
 	uint32_t n = buddy->free[from].head;
 	unlink_free(buddy, n, from);
-	buddy->nr_free -= 1UL << order;
+	count_free(buddy, -(1UL << order));
 	cut_down(buddy, n, from, n, order);
 	return hold(buddy, n, order);
 }
@@ -145,7 +151,7 @@ struct page *buddy_alloc_range(struct buddy *buddy, unsigned order, pfn_t low, p
 			if (target + size > min_u64(n + (1UL << from), end))
 				continue;
 			unlink_free(buddy, n, from);
-			buddy->nr_free -= size;
+			count_free(buddy, -size);
 			cut_down(buddy, n, from, (uint32_t)target, order);
 			return hold(buddy, (uint32_t)target, order);
 		}
@@ -194,7 +200,7 @@ void buddy_trim(struct buddy *buddy, struct page *page, size_t count)
 		hold(buddy, n, order)->caller = caller;
 		n += 1U << order;
 	}
-	buddy->nr_free += end - cut;
+	count_free(buddy, end - cut);
 	while (n < end) {
 		unsigned order = lowest_bit(n);
 		link_free(buddy, n, order);
@@ -231,7 +237,7 @@ void buddy_add(struct buddy *buddy, pfn_t start, pfn_t end)
 
 	uint32_t n = (uint32_t)start.raw, stop = (uint32_t)end.raw;
 	buddy->nr_managed += stop - n;
-	buddy->nr_free += stop - n;
+	count_free(buddy, stop - n);
 	while (n < stop) {
 		unsigned order = log2_floor(stop - n);
 		if (order > MAX_PAGE_ORDER)
@@ -286,7 +292,7 @@ enum buddy_misuse buddy_free(struct buddy *buddy, pfn_t frame, unsigned order)
 {
 	if (unlikely(!is_held_block(buddy, frame.raw, order)))
 		return classify(buddy, frame.raw, order);
-	buddy->nr_free += 1UL << order;
+	count_free(buddy, 1UL << order);
 	merge_and_link(buddy, (uint32_t)frame.raw, order);
 	return BUDDY_OK;
 }

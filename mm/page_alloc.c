@@ -264,7 +264,7 @@ static void list_refill(struct zone *zone, unsigned order, struct cpu_stack *lis
 		if (!page)
 			break;
 		page_set_type(page, PAGE_CACHED);
-		list->items[list->count++] = page;
+		cpu_stack_push(list, page);
 	}
 	spin_unlock(&zone->lock);
 	cpu_count(COUNT_PAGE_REFILLS, 1);
@@ -283,7 +283,7 @@ static void list_drain(struct zone *zone, unsigned order, struct cpu_stack *list
 		sound &= buddy_free(&zone->buddy, page_to_pfn(page), order) == BUDDY_OK;
 	}
 	spin_unlock(&zone->lock);
-	list->count -= count;
+	__atomic_store_n(&list->count, list->count - count, __ATOMIC_RELAXED);
 	memmove(list->items, list->items + count, list->count * sizeof(*list->items));
 	cpu_count(COUNT_PAGE_DRAINS, 1);
 	ASSERT(sound); /* Z5 */
@@ -875,7 +875,7 @@ size_t reclaim_pages(void)
 /* Exact while nobody else allocates or frees. */
 size_t zone_free_pages(const struct zone *zone)
 {
-	size_t sum = zone->buddy.nr_free;
+	size_t sum = __atomic_load_n(&zone->buddy.nr_free, __ATOMIC_RELAXED);
 
 	for (unsigned id = 0; id < cpus_possible(); id++) {
 		const struct cpu *cpu = cpu_by_id(id);

@@ -15,7 +15,7 @@ struct buddy {
 	uint32_t array_end;     /* one past the last backed entry of `frames` */
 	uint32_t nonempty;      /* bit k set if and only if free[k].count > 0 */
 	const uint64_t *backed; /* bit s: section s of `frames` may be read; not owned */
-	size_t nr_free;         /* frames in free blocks */
+	size_t nr_free;         /* atomic: frames in free blocks */
 	size_t nr_managed;      /* frames ever given by buddy_add() */
 	struct {
 		uint32_t head; /* pfn; PFN_NONE if empty */

@@ -1,6 +1,6 @@
 /*
  * Stacks that belong to one CPU; see the machine's header of the same name. A thread is a CPU here, and what
- * models an interrupt comes where the thread asks for it, never in between.
+ * models an interrupt comes where the thread asks for it, never in between. Other threads may read how much there is.
  */
 #ifndef ARCH_CPU_STACK_H
 #define ARCH_CPU_STACK_H
@@ -23,14 +23,18 @@ struct cpu_magazine {
 
 static ALWAYS_INLINE void *cpu_stack_pop(struct cpu_stack *stack)
 {
-	return stack->count ? stack->items[--stack->count] : NULL;
+	if (!stack->count)
+		return NULL;
+	__atomic_store_n(&stack->count, stack->count - 1, __ATOMIC_RELAXED);
+	return stack->items[stack->count];
 }
 
 static ALWAYS_INLINE bool cpu_stack_push(struct cpu_stack *stack, void *item)
 {
 	if (stack->count >= stack->capacity)
 		return false;
-	stack->items[stack->count++] = item;
+	stack->items[stack->count] = item;
+	__atomic_store_n(&stack->count, stack->count + 1, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -40,7 +44,8 @@ static ALWAYS_INLINE struct cpu_pair cpu_magazine_pop(struct cpu_magazine **load
 
 	if (!magazine->used)
 		return (struct cpu_pair){NULL, NULL};
-	magazine->used -= sizeof(struct cpu_pair);
+	__atomic_store_n(&magazine->used, magazine->used - (uint32_t)sizeof(struct cpu_pair),
+	                 __ATOMIC_RELAXED);
 	return magazine->pairs[magazine->used / sizeof(struct cpu_pair)];
 }
 
@@ -51,7 +56,8 @@ static ALWAYS_INLINE bool cpu_magazine_push(struct cpu_magazine **loaded, struct
 	if (magazine->used >= magazine->size)
 		return false;
 	magazine->pairs[magazine->used / sizeof(struct cpu_pair)] = pair;
-	magazine->used += sizeof(struct cpu_pair);
+	__atomic_store_n(&magazine->used, magazine->used + (uint32_t)sizeof(struct cpu_pair),
+	                 __ATOMIC_RELAXED);
 	return true;
 }
 
