@@ -15,8 +15,6 @@
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 
-#define RFLAGS_TF (1UL << 8)
-
 /* In an error code that is a selector. */
 enum { ERROR_IDT = 1 << 1, ERROR_LDT = 1 << 2 };
 

@@ -61,6 +61,13 @@ void restart_interrupted_sequence(struct trap_frame *frame)
 	}
 }
 
+static bool (*step_hook)(struct trap_frame *frame);
+
+void debug_step_hook(bool (*hook)(struct trap_frame *frame))
+{
+	step_hook = hook;
+}
+
 void trap_entry(struct trap_frame *frame)
 {
 	unsigned vector = (unsigned)frame->vector;
@@ -69,6 +76,8 @@ void trap_entry(struct trap_frame *frame)
 		cpu_park();
 	if (vector >= TRAP_EXCEPTIONS)
 		restart_interrupted_sequence(frame);
+	if (vector == TRAP_DEBUG && step_hook && step_hook(frame))
+		return;
 	if (vector < TRAP_EXCEPTIONS)
 		trap_handle(frame);
 	else if (vector >= TRAP_IRQ_VECTORS)

@@ -57,9 +57,20 @@ void irq_register(unsigned vector, void (*handler)(struct trap_frame *frame));
 
 /*
  * If the interrupted instruction lies inside a restartable sequence of <arch/cpu_stack.h>, it begins anew when the
- * handler returns. Done before each interrupt handler; an exception's handler that allocates or frees must call it too.
+ * handler returns. Done before each interrupt handler; an exception's handler that allocates or frees must call it too,
+ * and one that only looks must not: who steps would never get out of a sequence.
  */
 void restart_interrupted_sequence(struct trap_frame *frame);
+
+/* Set: a debug exception after each instruction. The processor clears it for handlers; iretq brings it back. */
+#define RFLAGS_TF (1UL << 8)
+
+/*
+ * `hook` sees every debug exception before anyone else does, in interrupt context with interrupts masked, on the #DB
+ * stack; it returns true for one that it wanted, else trap_handle() has it. To go on stepping it leaves RFLAGS_TF set
+ * in the frame, to stop it clears it. One hook for all CPUs, where only a CPU that steps meets it. NULL ends it.
+ */
+void debug_step_hook(bool (*hook)(struct trap_frame *frame));
 
 /* True once arch_init_early() has set GS: this_cpu() may be used. */
 bool arch_is_ready(void);
