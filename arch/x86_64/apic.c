@@ -53,7 +53,7 @@ static bool present, x2apic;
 static volatile uint32_t *page;
 static uint64_t timer_hz;
 static uint32_t apic_ids[CPUS_MAX];
-static void (*ticks[CPUS_MAX])(void);
+static struct timer timers[CPUS_MAX];
 
 /* ---- Registers ---- */
 
@@ -186,7 +186,7 @@ static void report_error(void)
 
 static void on_tick(void)
 {
-	void (*tick)(void) = ticks[this_cpu()->id];
+	void (*tick)(void) = timers[this_cpu()->id].tick;
 	if (tick)
 		tick();
 }
@@ -222,7 +222,7 @@ void cpu_timer_start(unsigned hz, void (*tick)(void))
 		panic("cpu_timer_start: %u Hz is not in [1, %d], or there is no timer", hz, CPU_TIMER_HZ_MAX);
 
 	irqflags_t flags = irq_save();
-	ticks[this_cpu()->id] = tick;
+	timers[this_cpu()->id] = (struct timer){hz, tick};
 	write_register(LVT_TIMER, LVT_PERIODIC | VECTOR_TIMER);
 	uint64_t count = timer_hz / hz;
 	write_register(TIMER_INITIAL, count > UINT32_MAX ? UINT32_MAX : count ? (uint32_t)count : 1);
@@ -235,6 +235,11 @@ void cpu_timer_stop(void)
 	irqflags_t flags = irq_save();
 	write_register(LVT_TIMER, LVT_MASKED | VECTOR_TIMER);
 	write_register(TIMER_INITIAL, 0);
-	ticks[this_cpu()->id] = NULL;
+	timers[this_cpu()->id] = (struct timer){0, NULL};
 	irq_restore(flags);
+}
+
+struct timer cpu_timer_running(void)
+{
+	return timers[this_cpu()->id];
 }

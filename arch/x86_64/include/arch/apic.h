@@ -5,6 +5,7 @@
 #ifndef ARCH_APIC_H
 #define ARCH_APIC_H
 
+#include <arch/devices.h>
 #include <lib/addr.h>
 #include <lib/compiler.h>
 
@@ -33,5 +34,8 @@ uint32_t cpu_apic_id(unsigned id);
 enum { CPU_TIMER_HZ_MAX = 10000 };
 void cpu_timer_start(unsigned hz, void (*tick)(void));
 void cpu_timer_stop(void);
+
+/* What runs on this CPU's own timer; hz 0 if nothing does. */
+struct timer cpu_timer_running(void);
 
 #endif
