@@ -9,6 +9,7 @@ BUILD    ?= debug
 CMDLINE  ?=
 SEED     ?=
 SECONDS  ?= 60
+MINUTES  ?= 5
 
 ifeq ($(filter $(BUILD),debug release),)
 $(error BUILD is `$(BUILD)`, but must be debug or release)
@@ -20,6 +21,7 @@ endif
 require = $(if $(shell printf '%s\n' '$($(1))' | grep -qxE '$(2)' && echo yes),,$(error $(1) is `$($(1))`, but must be $(3)))
 $(call require,MEM,[1-9][0-9]*[KMGT],a number and K M G or T; 32M or more)
 $(call require,CPUS,[1-9][0-9]*,1 or more)
+$(call require,MINUTES,[1-9][0-9]*,1 or more)
 $(call require,SEED,([0-9]+|0x[0-9a-fA-F]+)?,a number)
 
 CC      := gcc
@@ -218,6 +220,9 @@ bench: | need-run ## guest instructions per operation, counted with -icount in t
 	@tools/run_kernel.py --iso build/release/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --bench \
 		--cmdline "$(or $(CMDLINE),bench exit) $(SEEDED)"
 
+soak: all | need-run ## all CPUs under stress for MINUTES (5), a line per second: CPUS MEM BUILD FIRMWARE SEED say where
+	@tools/run_kernel.py $(MACHINE) --soak --limit $$(( $(MINUTES) * 60 + 300 )) --cmdline "soak=$(MINUTES) exit $(SEEDED)"
+
 fuzz: fuzzers ## libFuzzer over the parsers of untrusted input for SECONDS (60) each; KEEP=keep adds its finds to the corpus
 	@for target in $(FUZZ_TARGETS); do tools/fuzz $$target $(SECONDS) $(KEEP) || exit 1; done
 
@@ -293,6 +298,6 @@ submake = @+$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFL
 quiet = $(if $(V),,@)
 say   = @$(if $(V),:,echo)
 
-.PHONY: all run debug gdb test test-host test-tsan test-kernel bench fuzz hosted tsan fuzzers check check-format check-headers \
+.PHONY: all run debug gdb test test-host test-tsan test-kernel bench soak fuzz hosted tsan fuzzers check check-format check-headers \
         check-cppcheck check-tidy format setup clean help FORCE \
         need-kernel need-iso need-host need-fuzz need-run need-gdb need-all

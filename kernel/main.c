@@ -22,6 +22,7 @@
 #include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/vmalloc.h>
+#include <test/soak.h>
 
 /* What somebody sees who boots the image with no command line at all. */
 #define DEFAULT_CMDLINE "test shell"
@@ -215,6 +216,8 @@ static bool do_as_told(void)
 		bench_run(parameters.bench_glob);
 	if (parameters.test)
 		passed = selftest_run(suite_tables, parameters.test_glob, parameters.seed);
+	if (parameters.soak)
+		passed &= soak_run(parameters.soak, parameters.seed);
 	if (parameters.shell)
 		shell_run(suite_tables, parameters.seed);
 	return passed;

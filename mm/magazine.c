@@ -95,7 +95,8 @@ static size_t magazine_destroy(struct kmem_cache *cache, struct cpu_magazine *ma
 {
 	if (magazine == &no_magazine)
 		return 0;
-	return magazine_empty(cache, magazine) + slab_free_internal(magazine);
+	size_t frames = magazine_empty(cache, magazine);
+	return frames + slab_free_internal(magazine);
 }
 
 /* ---- The depot ------------------------------------------------------------------------------------------------- */

@@ -654,6 +654,7 @@ void kmem_cache_destroy(struct kmem_cache *cache)
 		slab_report_free("kmem_cache_destroy", home, slot);
 	magazines_drain(cache);
 	size_t live = find_live(cache, first, ARRAY_SIZE(first), &nr_first);
+	ASSERT(!live == !nr_first); /* S9, now that the magazines are empty */
 	if (live)
 		slab_report_live(cache, live, first, nr_first);
 

@@ -191,6 +191,24 @@ def run_bench(machine, limit, log):
     return result
 
 
+def run_soak(machine, limit, log):
+    """The machine is under stress: shows its lines, and demands the verdict that it gives at the end."""
+    result = Result(log=log)
+
+    def watch(line):
+        result.lines.append(line)
+        if line.startswith("soak: "):
+            print(line, flush=True)
+
+    ended, remark = boot(machine, limit, log, watch)
+    name_the_end(result, ended, remark, qemu.PASSED)
+    if "soak: passed" in result.lines:
+        result.passed = 1
+    elif not result.failed:
+        result.fail("the soak did not pass")
+    return result
+
+
 def progress(line, reader):
     if sys.stdout.isatty():
         text = f"{reader.passed} passed, {reader.failed} failed  {line.strip()}"
@@ -204,13 +222,17 @@ def main():
     parser.add_argument("--log", help="where the serial output goes")
     parser.add_argument("--verbose", action="store_true", help="show the serial output as it comes")
     parser.add_argument("--bench", action="store_true", help="expect BENCH lines under -icount instead of tests")
+    parser.add_argument("--soak", action="store_true", help="expect the soak test's lines instead of tests")
     arguments = parser.parse_args()
     machine = qemu.machine_from(arguments)
-    log = arguments.log or f"{LOGS}/{'bench' if arguments.bench else 'kernel'}.log"
+    kind = "bench" if arguments.bench else "soak" if arguments.soak else "kernel"
+    log = arguments.log or f"{LOGS}/{kind}.log"
 
     if arguments.bench:
         machine.icount = 0
         result = run_bench(machine, arguments.limit, log)
+    elif arguments.soak:
+        result = run_soak(machine, arguments.limit, log)
     else:
         show = (lambda line, reader: print(line, flush=True)) if arguments.verbose else progress
         result = run_tests(machine, arguments.limit, log, show)

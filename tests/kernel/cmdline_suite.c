@@ -78,6 +78,13 @@ static void seeds_are_decimal_or_hexadecimal(void)
 	assert_int_equal(nr_complaints, 0);
 }
 
+static void a_soak_is_given_in_minutes(void)
+{
+	assert_int_equal(parse("soak=30").soak, 30);
+	assert_int_equal(parse("soak").soak, 0);
+	assert_string_equal(complaints, "command line: soak: value missing");
+}
+
 static void a_crash_is_named(void)
 {
 	assert_string_equal(parse("crash=vmalloc-overflow exit").crash, "vmalloc-overflow");
@@ -154,6 +161,7 @@ static const struct test_case cases[] = {
         TEST_CASE(globs_are_taken_as_they_stand),
         TEST_CASE(the_last_of_two_wins),
         TEST_CASE(seeds_are_decimal_or_hexadecimal),
+        TEST_CASE(a_soak_is_given_in_minutes),
         TEST_CASE(a_crash_is_named),
         TEST_CASE(unknown_words_are_named_and_the_rest_still_counts),
         TEST_CASE(names_must_match_whole),

@@ -1,6 +1,6 @@
 /*
- * Kernel parameters: words separated by blanks, `name` or `name=value`. Known: test[=GLOB] bench[=GLOB] seed=N exit
- * shell crash=NAME. The last of several wins; unknown words and bad values are named in a complaint and ignored.
+ * Kernel parameters: words separated by blanks, `name` or `name=value`. Known: test[=GLOB] bench[=GLOB] seed=N
+ * soak=MINUTES exit shell crash=NAME. The last of several wins; unknown words and bad values are named in a complaint and ignored.
  */
 #ifndef KERNEL_CMDLINE_H
 #define KERNEL_CMDLINE_H
@@ -11,6 +11,7 @@ struct parameters {
 	bool test, bench, exit, shell;
 	char test_glob[64], bench_glob[64]; /* "*" when no glob was given */
 	uint64_t seed;
+	uint64_t soak; /* minutes of stress on all CPUs; 0: none */
 	char crash[32]; /* crash=NAME: do this on purpose after boot; see kernel/crash.c */
 };
 
