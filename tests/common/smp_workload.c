@@ -115,7 +115,6 @@ static void fill(char *memory, size_t size, uint64_t tag)
 		store(memory + i, pattern(tag, i));
 }
 
-static void check_filled(struct actor *actor, const struct item *item, const char *memory, size_t size);
 static void check_zero(struct actor *actor, const char *what, const char *memory, size_t size, gfp_t gfp)
 {
 	if (!(gfp & __GFP_ZERO))
@@ -225,30 +224,36 @@ static void object_release(struct actor *actor, struct item *item)
 		kmem_cache_free(cache_of(actor, item), item->address);
 }
 
-/* A cache of its own, which the object names. */
+/* An object of a cache of its own. */
+struct own_object {
+	struct kmem_cache *cache;
+	char rest[];
+};
+
 static bool cache_allocate(struct actor *actor, struct item *item)
 {
-	size_t size = sizeof(struct kmem_cache *) + some_size(actor, 600);
-	struct kmem_cache *cache = kmem_cache_create("smp-own", size, 0, 0, NULL);
+	size_t rest = some_size(actor, 600);
+	struct kmem_cache *cache = kmem_cache_create("smp-own", sizeof(struct own_object) + rest, 0, 0, NULL);
 	if (!cache)
 		return false;
-	struct kmem_cache **object = kmem_cache_alloc(cache, GFP_KERNEL | __GFP_NOWARN);
+	struct own_object *object = kmem_cache_alloc(cache, GFP_KERNEL | __GFP_NOWARN);
 	if (!object) {
 		kmem_cache_destroy(cache);
 		return false;
 	}
-	*object = cache;
+	object->cache = cache;
 	item->address = (char *)object;
-	item->size = size;
-	fill((char *)(object + 1), size - sizeof(*object), item->tag);
+	item->size = rest;
+	fill(object->rest, rest, item->tag);
 	return true;
 }
 
 static void cache_release(struct actor *actor, struct item *item)
 {
-	struct kmem_cache **object = (struct kmem_cache **)item->address, *cache = *object;
+	struct own_object *object = (struct own_object *)item->address;
+	struct kmem_cache *cache = object->cache;
 
-	check_filled(actor, item, (char *)(object + 1), item->size - sizeof(*object));
+	check_filled(actor, item, object->rest, item->size);
 	kmem_cache_free(cache, object);
 	kmem_cache_destroy(cache);
 }
