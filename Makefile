@@ -52,7 +52,7 @@ KERNEL_SRC   := $(call find,lib/*.c arch/x86_64/*.c arch/x86_64/*.asm mm/*.c boo
                             tests/kernel/*.c) $(SHARED_TESTS)
 # What a process can run of it: the page-table format and the locks are shared, the C library brings memcpy and the like.
 HOSTED_SRC   := $(filter-out lib/string.c,$(call find,lib/*.c)) $(call find,arch/host/*.c mm/*.c) \
-                arch/x86_64/counters.c arch/x86_64/spinlock.c boot/acpi.c boot/handoff.c
+                arch/x86_64/counters.c arch/x86_64/lock_graph.c arch/x86_64/spinlock.c boot/acpi.c boot/handoff.c
 FUZZ_SRC     := $(call find,tests/host/fuzz_*.c)
 HOST_SRC     := $(HOSTED_SRC) $(SHARED_TESTS) $(filter-out $(FUZZ_SRC),$(call find,tests/host/*.c))
 HEADERS      := $(call find,lib/include/lib/*.h arch/x86_64/include/arch/*.h arch/host/include/*/*.h mm/include/mm/*.h \

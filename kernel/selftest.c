@@ -194,7 +194,8 @@ static void check_cpu(bool irqs_before)
 	else
 		irq_disable();
 	if (cpu->held_locks)
-		fail_case("the case ended with the spinlock %s held", cpu->held[0]->name);
+		fail_case("the case ended with the spinlock %s held, taken at %pS", cpu->held[0]->name,
+		          (void *)cpu->held_at[0]);
 	cpu->held_locks = 0;
 }
 

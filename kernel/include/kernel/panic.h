@@ -29,7 +29,7 @@ void describe_address(vaddr_t va);
 struct expectation {
 	struct context context;
 	uint32_t interrupt_depth; /* set by panic_expect() */
-	char message[256];        /* the panic's text; empty for a fault */
+	char message[512];        /* the panic's text; empty for a fault */
 	bool faulted;             /* an exception, not a panic */
 	struct trap_frame frame;  /* valid if faulted: as the processor pushed it */
 	vaddr_t address;          /* CR2, for page faults */

@@ -19,6 +19,7 @@ struct cpu {
 	struct page_cpu *pages; /* mm's: this CPU's own free pages; NULL until it has some */
 	uint64_t counters[CPU_COUNTERS];
 	const struct spinlock *held[HELD_LOCKS_MAX];
+	uintptr_t held_at[HELD_LOCKS_MAX];
 };
 
 /*

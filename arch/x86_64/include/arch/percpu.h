@@ -19,9 +19,10 @@ struct cpu {
 	uint32_t interrupt_depth; /* nesting of handlers; trap.asm counts it. Offset asserted there */
 	struct page_cpu *pages;   /* mm's: this CPU's own free pages; NULL until it has some */
 	uint64_t counters[CPU_COUNTERS];
-	/* Debug build: the spinlocks this CPU holds, in order of taking. */
+	/* Debug build: the spinlocks this CPU holds, in order of taking; and the code addresses where it took them. */
 	uint32_t held_locks;
 	const struct spinlock *held[HELD_LOCKS_MAX];
+	uintptr_t held_at[HELD_LOCKS_MAX];
 };
 
 _Static_assert(offsetof(struct cpu, interrupt_depth) == 12, "trap.asm counts interrupt nesting at gs:12");
