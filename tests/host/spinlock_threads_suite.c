@@ -7,10 +7,10 @@
 #include <arch/irq.h>
 #include <arch/lock_graph.h>
 #include <arch/spinlock.h>
-#include <host/machine.h>
+#include <host/cpus.h>
 #include <test/test.h>
 
-enum { THREADS = 4, FIRST_CPU = 8, INCREMENTS = 2000, QUEUES = 50, RACES = 100 };
+enum { THREADS = 4, FIRST_CPU = 4, INCREMENTS = 2000, QUEUES = 50, RACES = 100 };
 
 static struct spinlock lock, other;
 static struct spinlock own[THREADS], partner[THREADS]; /* one pair of instances a thread */
@@ -42,6 +42,7 @@ static void *start(void *context)
 
 	host_cpu_enter(FIRST_CPU + worker->number);
 	worker->run(worker->number);
+	host_cpu_leave();
 	return NULL;
 }
 
@@ -65,6 +66,8 @@ static void run_workers(unsigned count, void (*run)(unsigned number))
 	for (unsigned n = 0; n < count; n++)
 		worker_end(n);
 }
+
+_Static_assert(FIRST_CPU + THREADS <= HOST_CPUS, "so many CPUs there are");
 
 static uint64_t counted(unsigned number, enum cpu_counter counter)
 {
@@ -183,11 +186,11 @@ static void another_threads_lock_is_neither_given_back_nor_waited_for_without_en
 	worker_begin(0, hold);
 	wait_until_equal(&stage, 1);
 	assert_false(spin_is_held(&lock));
-	expect_panic("spin_unlock: lock: held by CPU 8, taken at 0x*, not by CPU 0, at 0x*",
+	expect_panic("spin_unlock: lock: held by CPU 4, taken at 0x*, not by CPU 0, at 0x*",
 	             spin_unlock(&lock));
 	spin_turns_max = 1000;
 	irqflags_t flags = irq_save();
-	expect_panic("spin_lock: lock: waited for at 0x* without end: CPU 8 holds it, taken at 0x*",
+	expect_panic("spin_lock: lock: waited for at 0x* without end: CPU 4 holds it, taken at 0x*",
 	             spin_lock(&lock));
 	irq_restore(flags);
 	spin_turns_max = turns_before;
