@@ -24,7 +24,7 @@ CODE64_SELECTOR  equ 0x18
 
 section .rodata.ap_trampoline progbits alloc noexec nowrite align=16
 
-global ap_trampoline, ap_trampoline_parameters, ap_trampoline_end
+global ap_trampoline, ap_trampoline_size, ap_trampoline_parameters
 
 ; ------------------------------------------------------------------------------------------------ 16-bit
 
@@ -103,12 +103,16 @@ to_long:
 
 ; struct ap_parameters of <boot/ap_trampoline.h>
 	align 8, db 0
-ap_trampoline_parameters:
+parameters:
 root:            dd 0
 cr0_of_boot_cpu: dd 0
 stack_top:       dq 0
 entry:           dq 0
 argument:        dq 0
-ap_trampoline_end:
+end:
+
+	align 4, db 0
+ap_trampoline_size:       dd AT(end)
+ap_trampoline_parameters: dd AT(parameters)
 
 section .note.GNU-stack progbits noalloc noexec nowrite

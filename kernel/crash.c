@@ -4,6 +4,7 @@
  */
 #include <arch/cpu.h>
 #include <arch/smp.h>
+#include <arch/spinlock.h>
 #include <boot/entry.h>
 #include <kernel/console.h>
 #include <kernel/crash.h>
@@ -193,6 +194,24 @@ static void busy_cpu(void)
 	panic("crash: while another CPU prints");
 }
 
+static struct spinlock never_released = SPINLOCK_INIT("never released", 1);
+
+static void wait_for_lock(void *unused)
+{
+	(void)unused;
+	irq_disable();
+	spin_lock(&never_released);
+}
+
+static void deaf_cpu(void)
+{
+	spin_lock(&never_released);
+	cpu_start_work(1, wait_for_lock, NULL);
+	while (__atomic_load_n(&never_released.next, __ATOMIC_RELAXED) < 2)
+		cpu_relax();
+	panic("crash: with a lock that another CPU waits for");
+}
+
 static const struct crash {
 	const char *name, *what;
 	void (*make)(void);
@@ -216,6 +235,7 @@ static const struct crash {
         {"assert", "asserts what is not so", assertion},
         {"other-cpu", "panics on CPU 1", other_cpu},
         {"all-cpus", "panics on every CPU at once", all_cpus},
+        {"deaf-cpu", "panics while CPU 1 waits for its lock with interrupts masked", deaf_cpu},
         {"busy-cpu", "panics while CPU 1 prints with interrupts masked", busy_cpu},
 };
 

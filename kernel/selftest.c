@@ -2,9 +2,9 @@
  * The in-kernel runner: KTAP version 1, a subtest per suite.
  *
  * A case runs between two fingerprints of the memory subsystem and is followed by every verifier: it fails if it leaks a
- * page, an object or an area, breaks an invariant, keeps a lock, or changes whether interrupts are masked. Assertions
- * leave it by context_resume(). A panic that it expected does the same through <kernel/panic.h>; one that it did not ends
- * the machine with its report.
+ * page, an object or an area, breaks an invariant, keeps a lock, leaves a CPU at work, or changes whether interrupts are
+ * masked. Assertions leave it by context_resume(). A panic that it expected does the same through <kernel/panic.h>; one
+ * that it did not ends the machine with its report.
  *
  * All state is static: what changes between saving a context and coming back to it would otherwise be undefined.
  */
@@ -199,6 +199,18 @@ static void check_cpu(bool irqs_before)
 	cpu->held_locks = 0;
 }
 
+static void check_other_cpus(void)
+{
+	for (unsigned id = 1; id < nr_cpus_online(); id++) {
+		const struct cpu *cpu = cpu_by_id(id);
+		if (!cpu_work_done(id))
+			fail_case("the case ended with CPU %u at work", id);
+		else if (cpu->held_locks)
+			fail_case("the case ended with the spinlock %s held by CPU %u", cpu->held[0]->name,
+			          id);
+	}
+}
+
 static void check_memory(const struct mm_fingerprint *before)
 {
 	static struct mm_fingerprint after;
@@ -229,6 +241,7 @@ static void run_case(const struct test_suite *suite, const struct test_case *tes
 		run_guarded(test->run);
 	run_guarded(suite->tear_down);
 	check_cpu(irqs_before);
+	check_other_cpus();
 	check_memory(&before);
 	panic_set_activity(NULL);
 }

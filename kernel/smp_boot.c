@@ -95,24 +95,18 @@ static paddr_t find_low_page(const struct boot_info *info)
 
 static uint8_t borrowed[512]; /* what was there */
 
-static size_t trampoline_size(void)
-{
-	size_t size = (size_t)(ap_trampoline_end - ap_trampoline);
-	ASSERT(size <= sizeof(borrowed));
-	return size;
-}
-
 /* False if there is no page-table page for it. */
 static bool trampoline_lay(const struct ap_parameters *parameters)
 {
 	uint8_t *page = paddr_to_directmap(low_page);
 
+	ASSERT(ap_trampoline_size <= sizeof(borrowed));
 	if (!pagetable_map(&kernel_pagetable, vrange_sized(vaddr(low_page.raw), PAGE_SIZE), low_page,
 	                   PAGE_KERNEL_ROX, 1))
 		return false;
-	memcpy(borrowed, page, trampoline_size());
-	memcpy(page, ap_trampoline, trampoline_size());
-	memcpy(page + (ap_trampoline_parameters - ap_trampoline), parameters, sizeof(*parameters));
+	memcpy(borrowed, page, ap_trampoline_size);
+	memcpy(page, ap_trampoline, ap_trampoline_size);
+	memcpy(page + ap_trampoline_parameters, parameters, sizeof(*parameters));
 	return true;
 }
 
@@ -121,7 +115,7 @@ static void trampoline_lift(void)
 	bool unmapped =
 	        pagetable_unmap(&kernel_pagetable, vrange_sized(vaddr(low_page.raw), PAGE_SIZE), NULL);
 	ASSERT(unmapped); /* a single small leaf: nothing to split */
-	memcpy(paddr_to_directmap(low_page), borrowed, trampoline_size());
+	memcpy(paddr_to_directmap(low_page), borrowed, ap_trampoline_size);
 }
 
 /* ---- Stacks ---- */

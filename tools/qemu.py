@@ -29,6 +29,7 @@ class Machine:
     cpus: int = 1
     cpu: str = "max"
     cmdline: str = ""
+    acpi: bool = True  # with False, UEFI firmware has no tables to hand over; SeaBIOS makes its own
     rom: Optional[str] = None  # a firmware image of one's own, in place of `firmware`
     icount: Optional[int] = None  # guest nanoseconds per instruction are 1 << icount; counting makes runs repeatable
 
@@ -43,6 +44,7 @@ class Machine:
         words = ["qemu-system-x86_64", "-accel", "tcg", "-no-reboot", "-nic", "none", "-smp", str(self.cpus)]
         words += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         words += ["-cdrom", self.iso] if self.iso else []
+        words += [] if self.acpi else ["-no-acpi"]
         words += self._memory()
         if self.rom:
             words += ["-bios", self.rom]

@@ -22,6 +22,7 @@ import qemu
 from ktap import KtapReader
 
 LOGS = "build/logs"
+BEGIN_OF_REPORT = re.compile(r"^(PANIC|FAULT) on CPU")
 ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
 
 
@@ -100,7 +101,7 @@ def read(path):
 def panic_report(lines):
     """From the panic's first line to the end; short of that, the last lines."""
     for index, line in enumerate(lines):
-        if re.search(r"^(PANIC|FAULT) on CPU|\bpanic:", line):
+        if BEGIN_OF_REPORT.search(line) or re.search(r"\bpanic:", line):
             return lines[index : index + 60]
     return lines[-20:]
 
@@ -154,6 +155,9 @@ def run_report(machine, limit, log, patterns, status=qemu.PANICKED):
     result, started = Result(log=log), time.monotonic()
     ended, remark = boot(machine, limit, log, result.lines.append)
     name_the_end(result, ended, remark, status)
+    reports = [line for line in result.lines if BEGIN_OF_REPORT.search(line) or " within the report: " in line]
+    if len(reports) > 1:
+        result.fail("\n    ".join([f"{len(reports)} reports instead of one:"] + reports))
     rest = iter(result.lines)
     for pattern in patterns:
         if not any(fnmatchcase(line, f"*{pattern}*") for line in rest):

@@ -37,6 +37,8 @@ MACHINES = [
     ("release, UEFI, 1 TiB, backed lazily", machine("release", firmware="uefi", mem="1T")),
     ("debug, UEFI, 4 CPUs", machine("debug", firmware="uefi", cpus=4)),
     ("release, BIOS, 4 CPUs", machine("release", cpus=4)),
+    ("debug, 8 CPUs", machine("debug", cpus=8)),
+    ("release, UEFI, 2 CPUs, qemu64", machine("release", firmware="uefi", cpus=2, cpu="qemu64")),
     ("release, UEFI, 1 CPU", machine("release", firmware="uefi")),
     ("debug, BIOS, 1 CPU", machine("debug")),
     ("debug, 32 MiB", machine("debug", mem="32M")),
@@ -46,6 +48,7 @@ MACHINES = [
     ("release, 64 GiB, backed lazily", machine("release", mem="64G")),
     ("debug, 1 TiB, backed lazily", machine("debug", mem="1T")),
     ("debug, qemu64: no 1 GiB pages, no SMEP, no SMAP", machine("debug", cpu="qemu64")),
+    ("release, no local APIC", machine("release", cpu="qemu64,-apic")),
 ]
 
 
@@ -97,19 +100,35 @@ def boot_cost_row():
     return name, run
 
 
+def bringup_rows():
+    """The one line that says which CPUs run, or why no other does."""
+    for name, says, options in [
+        ("3 CPUs", "smp: 3 CPUs online (APIC ids 0 1 2)", {"cpus": 3}),
+        ("64 CPUs", "smp: 64 CPUs online (APIC ids 0 1 2 3 * 63)", {"cpus": 64}),
+        ("1 CPU", "smp: one CPU, because the firmware lists no other", {}),
+        ("no local APIC", "smp: one CPU, because it has no local APIC", {"cpu": "qemu64,-apic"}),
+        ("no ACPI", "smp: one CPU, because no ", {"cpus": 2, "firmware": "uefi", "acpi": False}),
+    ]:
+        for build in ("debug", "release"):
+            row = f"{build}, {name} reported at boot"
+            yield report_row(row, machine(build, cmdline="exit", **options), [says], qemu.PASSED)
+
+
 def report_rows():
-    """tests/kernel/reports.txt: `[parameter]`, then the lines that the report must have, as globs, in this order."""
+    """tests/kernel/reports.txt: `[parameter]`, perhaps ` cpus=N`, then the report's lines, as globs, in this order."""
     if not os.path.exists(REPORTS):
         return
     text = "\n".join(line for line in read(REPORTS).splitlines() if not line.startswith("#"))
-    for parameter, body in re.findall(r"^\[(.+)\]\n((?:(?!\[.+\]$).*\n?)*)", text, re.MULTILINE):
+    section = r"^\[(.+)\](?: cpus=(\d+))?\n((?:(?!\[.+\](?: cpus=\d+)?$).*\n?)*)"
+    for parameter, cpus, body in re.findall(section, text, re.MULTILINE):
         patterns = [line.strip() for line in body.splitlines() if line.strip()]
         for build in ("debug", "release"):
-            yield report_row(f"{build}, {parameter}", machine(build, cmdline=parameter), patterns)
+            name = f"{build}, {parameter}" + (f", {cpus} CPUs" if cpus else "")
+            yield report_row(name, machine(build, cmdline=parameter, cpus=int(cpus or 1)), patterns)
 
 
-def report_row(name, target, patterns):
-    return name, lambda: run_report(target, KERNEL_LIMIT, log_name(name), patterns)
+def report_row(name, target, patterns, status=qemu.PANICKED):
+    return name, lambda: run_report(target, KERNEL_LIMIT, log_name(name), patterns, status)
 
 
 def run_process(command, log, limit, **options):
@@ -250,7 +269,10 @@ def rows(only, seed):
     if only:
         return host if only == "host" else tsan
     kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row()]
-    return host + tsan + kernels + list(report_rows()) + [gdb_row(), tools_row(), reproducible_row()] + list(fuzz_rows())
+    return (
+        host + tsan + kernels + list(bringup_rows()) + list(report_rows())
+        + [gdb_row(), tools_row(), reproducible_row()] + list(fuzz_rows())
+    )
 
 
 def show_skipped(results):

@@ -145,6 +145,11 @@ class Endings(unittest.TestCase):
         bad = self.run_one(says, leave(0x12), run_kernel.run_report, ["two", "panic: *"])
         self.assert_named(bad, "no line like `panic: *`")
 
+    def test_there_must_be_one_report(self):
+        says = "PANIC on CPU 0: one\nPANIC on CPU 1: two\n"
+        result = self.run_one(says, leave(0x12), run_kernel.run_report, ["PANIC on CPU ?: one"])
+        self.assert_named(result, "2 reports instead of one")
+
     def test_a_report_must_end_with_its_status(self):
         result = self.run_one("panic: one\n", leave(0x10), run_kernel.run_report, ["panic: one"])
         self.assert_named(result, "exit status 33 (all passed), expected 37")

@@ -53,7 +53,7 @@ static bool present, x2apic;
 static volatile uint32_t *page;
 static uint64_t timer_hz;
 static uint32_t apic_ids[CPUS_MAX];
-static struct timer timers[CPUS_MAX];
+static struct timer timers[CPUS_MAX]; /* what each runs */
 
 /* ---- Registers ---- */
 
@@ -101,7 +101,9 @@ void apic_init_cpu(void)
 {
 	bool boots = this_cpu()->id == 0;
 
-	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BASE_ENABLE | (x2apic ? BASE_X2APIC : 0));
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BASE_ENABLE);
+	if (x2apic) /* not in one step: section 10.12.5 */
+		wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BASE_X2APIC);
 	write_register(TASK_PRIORITY, 0);
 	write_register(LVT_TIMER, LVT_MASKED | VECTOR_TIMER);
 	write_register(LVT_LINT0, DELIVER_8259 | (boots ? 0 : LVT_MASKED));
@@ -186,9 +188,9 @@ static void report_error(void)
 
 static void on_tick(void)
 {
-	void (*tick)(void) = timers[this_cpu()->id].tick;
-	if (tick)
-		tick();
+	const struct timer *timer = &timers[this_cpu()->id];
+	if (timer->tick)
+		timer->tick();
 }
 
 void apic_interrupt(unsigned vector)

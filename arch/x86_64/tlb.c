@@ -19,6 +19,7 @@
  * With one CPU online a flush costs what it cost without the others, and a comparison.
  */
 #include <arch/cpu.h>
+#include <arch/flush_site.h>
 #include <arch/irq.h>
 #include <arch/page.h>
 #include <arch/tlb.h>
@@ -40,7 +41,9 @@ void tlb_flush_all_here(void)
 	irqflags_t flags = irq_save(); /* a handler's own change of CR4 must not come between */
 	uint64_t cr4 = read_cr4();
 
-	if (cr4 & CR4_PGE) {
+	if (!flush_site(FLUSH_LOCAL_FULL)) {
+		/* left out on purpose */
+	} else if (cr4 & CR4_PGE) {
 		write_cr4(cr4 & ~(uint64_t)CR4_PGE);
 		write_cr4(cr4);
 	} else {
@@ -50,9 +53,10 @@ void tlb_flush_all_here(void)
 	cpu_count(COUNT_FLUSH_FULL, 1);
 }
 
-static void flush_pages_here(struct vrange range)
+static ALWAYS_INLINE void flush_pages_here(struct vrange range)
 {
-	for (vaddr_t va = range.start; va.raw < range.end.raw; va = vaddr_add(va, PAGE_SIZE))
+	for (vaddr_t va = range.start; va.raw < range.end.raw && flush_site(FLUSH_LOCAL_SINGLE);
+	     va = vaddr_add(va, PAGE_SIZE))
 		invlpg(va);
 	cpu_count(COUNT_FLUSH_SINGLE, vrange_size(range) >> PAGE_SHIFT);
 }
@@ -102,11 +106,14 @@ static void await_answers(unsigned me)
 
 static void flush_others(struct vrange range)
 {
+	bool single = vrange_size(range) >> PAGE_SHIFT <= TLB_FLUSH_SINGLE_MAX;
+	if (single ? !flush_site(FLUSH_REMOTE_SINGLE) : !flush_site(FLUSH_REMOTE_FULL))
+		return;
 	irqflags_t flags = irq_save();
 	unsigned me = this_cpu()->id;
 	cpuset_t others = cpus_online() & ~cpu_bit(me);
 
-	if (others) {
+	if (others && range.start.raw != range.end.raw) {
 		cpu_count(COUNT_SHOOTDOWNS, 1);
 		ask(me, others, range);
 		await_answers(me);
@@ -122,8 +129,6 @@ static inline bool is_alone(void)
 
 void tlb_flush_range(struct vrange range)
 {
-	if (range.start.raw == range.end.raw)
-		return;
 	tlb_flush_range_here(range);
 	if (!is_alone())
 		flush_others(range);

@@ -1,14 +1,15 @@
 /*
- * The code by which every CPU but the first gets from real mode into C. It is data here: [ap_trampoline,
- * ap_trampoline_end) is to be copied to a page below 1 MiB, struct ap_parameters in it filled in at the offset of
- * ap_trampoline_parameters, and the page mapped at its own physical address, executable, until the CPU has left it.
+ * The code by which every CPU but the first gets from real mode into C. It is data here, to be copied to a page below
+ * 1 MiB; there, struct ap_parameters is to be filled in, and the page mapped at its own physical address, executable,
+ * until the CPU has left it.
  */
 #ifndef BOOT_AP_TRAMPOLINE_H
 #define BOOT_AP_TRAMPOLINE_H
 
 #include <lib/compiler.h>
 
-extern const uint8_t ap_trampoline[], ap_trampoline_parameters[], ap_trampoline_end[];
+extern const uint8_t ap_trampoline[];
+extern const uint32_t ap_trampoline_size, ap_trampoline_parameters; /* bytes; offset of the parameters */
 
 /* ap_trampoline.asm knows the order. */
 struct ap_parameters {

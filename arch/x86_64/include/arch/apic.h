@@ -7,7 +7,6 @@
 
 #include <arch/devices.h>
 #include <lib/addr.h>
-#include <lib/compiler.h>
 
 /*
  * Where every CPU finds its own registers, a page to be mapped uncached; 0 if they are no memory but MSRs (x2APIC).
@@ -34,8 +33,6 @@ uint32_t cpu_apic_id(unsigned id);
 enum { CPU_TIMER_HZ_MAX = 10000 };
 void cpu_timer_start(unsigned hz, void (*tick)(void));
 void cpu_timer_stop(void);
-
-/* What runs on this CPU's own timer; hz 0 if nothing does. */
-struct timer cpu_timer_running(void);
+struct timer cpu_timer_running(void); /* hz 0: stopped */
 
 #endif
