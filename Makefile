@@ -30,7 +30,9 @@ FUZZ_CC := clang
 LD      := ld
 NASM    := nasm
 
-OUT  := build/$(BUILD)
+# FLUSH_OFF=n leaves one flush out (tools/flush_table.py): a kernel to see tests fail with.
+FLUSH_OFF ?=
+OUT  := build/$(if $(FLUSH_OFF),flush-off,$(BUILD))
 HOST := build/host
 TSAN := build/tsan
 FUZZ := build/fuzz
@@ -113,6 +115,10 @@ $(OUT)/%.c.o: %.c $(OUT)/flags | need-kernel
 	$(say) "CC      $<"
 	$(quiet)$(CC) $(KERNEL_CFLAGS) $(call layers,$<,$(ARCH)) -MMD -MP -c $< -o $@
 
+FLUSHING := $(OUT)/mm/pagetable.c.o $(OUT)/arch/x86_64/tlb.c.o
+$(FLUSHING): $(if $(FLUSH_OFF),$(OUT)/flush.flags)
+$(FLUSHING): KERNEL_CFLAGS += $(if $(FLUSH_OFF),-DOCTAVO_FLUSH_OFF=$(FLUSH_OFF))
+
 $(OUT)/%.asm.o: %.asm tools/assemble $(OUT)/flags | need-kernel
 	@mkdir -p $(@D)
 	$(say) "NASM    $<"
@@ -177,11 +183,12 @@ $(FUZZ)/fuzz_%: $(FUZZ)/tests/host/fuzz_%.c.o $(FUZZ)/hosted.a
 # ---- Flags that change rebuild ---------------------------------------------------------------------------------------
 
 $(OUT)/flags: CONTENT = $(CC) $(KERNEL_CFLAGS) $(KERNEL_NASMFLAGS) $(KERNEL_LDFLAGS) $(KERNEL_SRC)
+$(OUT)/flush.flags: CONTENT = $(FLUSH_OFF)
 $(OUT)/iso.flags: CONTENT = $(SOURCE_DATE_EPOCH) $(ISO_CMDLINE)
 $(HOST)/flags: CONTENT = $(HOST_CC) $(HOST_CFLAGS) $(HOST_SRC)
 $(TSAN)/flags: CONTENT = $(HOST_CC) $(TSAN_CFLAGS) $(HOST_SRC)
 $(FUZZ)/flags: CONTENT = $(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_LIB_SRC)
-$(OUT)/flags $(OUT)/iso.flags $(HOST)/flags $(TSAN)/flags $(FUZZ)/flags: FORCE
+$(OUT)/flags $(OUT)/flush.flags $(OUT)/iso.flags $(HOST)/flags $(TSAN)/flags $(FUZZ)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CONTENT)' | cmp -s - $@ || echo '$(CONTENT)' >$@
 
@@ -222,6 +229,9 @@ bench: | need-run ## guest instructions per operation, counted with -icount in t
 
 soak: all | need-run ## all CPUs under stress for MINUTES (5), a line per second: CPUS MEM BUILD FIRMWARE SEED say where
 	@tools/run_kernel.py $(MACHINE) --soak --limit $$(( $(MINUTES) * 60 + 300 )) --cmdline "soak=$(MINUTES) exit $(SEEDED)"
+
+flush-table: | need-kernel need-iso need-run ## turn off one TLB flush after the other: which tests notice? (ten minutes)
+	@tools/flush_table.py
 
 fuzz: fuzzers ## libFuzzer over the parsers of untrusted input for SECONDS (60) each; KEEP=keep adds its finds to the corpus
 	@for target in $(FUZZ_TARGETS); do tools/fuzz $$target $(SECONDS) $(KEEP) || exit 1; done
@@ -298,6 +308,6 @@ submake = @+$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFL
 quiet = $(if $(V),,@)
 say   = @$(if $(V),:,echo)
 
-.PHONY: all run debug gdb test test-host test-tsan test-kernel bench soak fuzz hosted tsan fuzzers check check-format check-headers \
+.PHONY: all run debug gdb test test-host test-tsan test-kernel bench soak flush-table fuzz hosted tsan fuzzers check check-format check-headers \
         check-cppcheck check-tidy format setup clean help FORCE \
         need-kernel need-iso need-host need-fuzz need-run need-gdb need-all

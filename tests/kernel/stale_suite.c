@@ -1,0 +1,200 @@
+/*
+ * What a missing flush would do, seen from every CPU: each remembers a translation, the page table changes it through its
+ * public calls, and each must then see what is so. Where several CPUs run, the others look in a call; a CPU that looks
+ * for itself cannot see for them. `make flush-table` turns off one flush after the other and shows which case notices.
+ */
+#include "expect_fault.h"
+#include <arch/irq.h>
+#include <arch/smp.h>
+#include <arch/tlb.h>
+#include <mm/page_alloc.h>
+#include <mm/pagetable.h>
+#include <mm/vmalloc.h>
+
+/* Below and above what is flushed page by page. */
+enum { FEW = 3, MANY = TLB_FLUSH_SINGLE_MAX + 7 };
+
+static struct vmap_area *area;
+static struct page *pages[2][MANY]; /* what is mapped first, and then */
+static size_t count;
+
+static volatile uint64_t *word_of(size_t page)
+{
+	return (volatile uint64_t *)(area->va_start + (page << PAGE_SHIFT));
+}
+
+static struct vrange range(void)
+{
+	return vrange_sized(vaddr(area->va_start), count << PAGE_SHIFT);
+}
+
+/* The first word of frame n of either set. */
+static uint64_t contents(unsigned set, size_t n)
+{
+	return 0x1000000UL * (set + 1) + n;
+}
+
+static void map(unsigned set)
+{
+	assert_true(pagetable_map_pages(&kernel_pagetable, range().start, pages[set], count, PAGE_KERNEL));
+}
+
+static void begin(size_t nr_pages)
+{
+	count = nr_pages;
+	for (unsigned set = 0; set < 2; set++) {
+		assert_int_equal(alloc_pages_bulk(GFP_KERNEL, count, pages[set]), count);
+		for (size_t n = 0; n < count; n++)
+			*(uint64_t *)page_address(pages[set][n]) = contents(set, n);
+	}
+	area = get_vm_area(count << PAGE_SHIFT, VM_MAP);
+	assert_non_null(area);
+	map(0);
+}
+
+static void end(void)
+{
+	if (!area)
+		return;
+	assert_true(pagetable_unmap(&kernel_pagetable, range(), NULL));
+	tlb_flush_all(); /* whatever a build without some flush has left */
+	free_vm_area(area);
+	area = NULL;
+	for (unsigned set = 0; set < 2; set++)
+		free_pages_bulk(count, pages[set]);
+}
+
+/* ---- Looking ------------------------------------------------------------------------------------------------------ */
+
+static size_t wrong[CPUS_MAX]; /* pages of which a CPU did not see what it should */
+
+static void look(void *set)
+{
+	size_t seen_wrong = 0;
+
+	for (size_t n = 0; n < count; n++)
+		seen_wrong += *word_of(n) != contents(*(unsigned *)set, n);
+	wrong[this_cpu()->id] = seen_wrong;
+}
+
+static void everybody_sees(unsigned set)
+{
+	cpu_call(cpus_online(), look, &set);
+	for (unsigned id = 0; id < nr_cpus_online(); id++) {
+		if (wrong[id])
+			fail_msg("CPU %u sees %zu of %zu pages as they were", id, wrong[id], count);
+	}
+}
+
+/* ---- Cases -------------------------------------------------------------------------------------------------------- */
+
+static void unmap_and_map_again(size_t nr_pages)
+{
+	begin(nr_pages);
+	everybody_sees(0);
+	assert_true(pagetable_unmap(&kernel_pagetable, range(), NULL));
+	map(1);
+	everybody_sees(1);
+}
+
+static void a_few_pages_unmapped_and_mapped_again_show_their_new_frames(void)
+{
+	unmap_and_map_again(FEW);
+}
+
+static void many_pages_unmapped_and_mapped_again_show_their_new_frames(void)
+{
+	unmap_and_map_again(MANY);
+}
+
+static void clear_sweep_and_map_again(size_t nr_pages)
+{
+	begin(nr_pages);
+	everybody_sees(0);
+	struct vrange swept = range();
+	pagetable_clear(&kernel_pagetable, swept, NULL);
+	pagetable_sweep(&kernel_pagetable, &swept, 1);
+	map(1);
+	everybody_sees(1);
+}
+
+static void a_few_pages_cleared_swept_and_mapped_again_show_their_new_frames(void)
+{
+	clear_sweep_and_map_again(FEW);
+}
+
+static void many_pages_cleared_swept_and_mapped_again_show_their_new_frames(void)
+{
+	clear_sweep_and_map_again(MANY);
+}
+
+static bool faulted[CPUS_MAX];
+
+static void try_to_write(void *unused)
+{
+	(void)unused;
+	try_to_fault(*word_of(count - 1) = *word_of(count - 1));
+	faulted[this_cpu()->id] = expected_fault.faulted;
+}
+
+static void protect_everywhere(size_t nr_pages)
+{
+	begin(nr_pages);
+	for (unsigned id = 0; id < nr_cpus_online(); id++) { /* one at a time: there is one expectation */
+		cpu_call(1ULL << id, try_to_write, NULL);
+		assert_false(faulted[id]);
+	}
+	assert_true(pagetable_protect(&kernel_pagetable, range(), PAGE_KERNEL_RO));
+	for (unsigned id = 0; id < nr_cpus_online(); id++) {
+		cpu_call(1ULL << id, try_to_write, NULL);
+		if (!faulted[id])
+			fail_msg("CPU %u can still write", id);
+	}
+}
+
+static void a_few_pages_made_read_only_cannot_be_written(void)
+{
+	protect_everywhere(FEW);
+}
+
+static void many_pages_made_read_only_cannot_be_written(void)
+{
+	protect_everywhere(MANY);
+}
+
+/* The same through vfree(), where frames and addresses are used again by whoever comes. */
+static void memory_that_was_freed_and_flushed_leads_nowhere_on_any_cpu(void)
+{
+	struct vmap_area *old;
+
+	begin(FEW);
+	char *own = vmalloc(FEW << PAGE_SHIFT);
+	assert_non_null(own);
+	old = area;
+	area = find_vm_area(own);
+	for (size_t n = 0; n < count; n++)
+		*word_of(n) = contents(0, n);
+	everybody_sees(0);
+	vfree(own);
+	vm_unmap_aliases();
+	for (unsigned id = 0; id < nr_cpus_online(); id++)
+		cpu_call(1ULL << id, try_to_write, NULL);
+	area = old;
+	for (unsigned id = 0; id < nr_cpus_online(); id++) {
+		if (!faulted[id])
+			fail_msg("CPU %u still reaches what was freed", id);
+	}
+}
+
+static const struct test_case cases[] = {
+        TEST_CASE(a_few_pages_unmapped_and_mapped_again_show_their_new_frames),
+        TEST_CASE(many_pages_unmapped_and_mapped_again_show_their_new_frames),
+        TEST_CASE(a_few_pages_cleared_swept_and_mapped_again_show_their_new_frames),
+        TEST_CASE(many_pages_cleared_swept_and_mapped_again_show_their_new_frames),
+        TEST_CASE(a_few_pages_made_read_only_cannot_be_written),
+        TEST_CASE(many_pages_made_read_only_cannot_be_written),
+        TEST_CASE(memory_that_was_freed_and_flushed_leads_nowhere_on_any_cpu),
+};
+
+extern const struct test_suite stale_suite;
+const struct test_suite stale_suite = TEST_SUITE("stale", cases, .tear_down = end);
