@@ -4,6 +4,7 @@
  */
 #include <arch/cpu.h>
 #include <arch/devices.h>
+#include <arch/lock_graph.h>
 #include <kernel/console.h>
 #include <kernel/crash.h>
 #include <kernel/panic.h>
@@ -127,6 +128,12 @@ static void show_cpus(const char *rest)
 	cpus_dump(&console);
 }
 
+static void show_locks(const char *rest)
+{
+	(void)rest;
+	lock_graph_dump(&console);
+}
+
 static void whatis(const char *rest)
 {
 	uint64_t address;
@@ -190,6 +197,7 @@ static const struct command {
         {"layout", "the kernel's address space", show_layout},
         {"pagetables", "every mapping, as the processor sees it", show_pagetables},
         {"cpus", "who is online, and what all have counted", show_cpus},
+        {"locks", "the orders in which locks were taken: debug build", show_locks},
         {"whatis", "ADDRESS or FUNCTION: what lies there", whatis},
         {"verify", "check every invariant of the memory subsystem", verify},
         {"test", "[GLOB]: run the tests that match", run_tests},

@@ -156,7 +156,8 @@ static size_t detach_lazy(struct vmap_area **areas)
 	struct cpu_ranges *own = own_ranges();
 	size_t count = own->nr_lazy;
 
-	memcpy(areas, own->lazy, count * sizeof(*areas));
+	for (size_t i = 0; i < count; i++)
+		areas[i] = own->lazy[i];
 	own->nr_lazy = 0;
 	own->nr_pages = 0;
 	return count;

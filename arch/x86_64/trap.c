@@ -55,7 +55,7 @@ extern const struct restart_range restart_ranges[], restart_ranges_end[];
 
 void restart_interrupted_sequence(struct trap_frame *frame)
 {
-	for (const struct restart_range *range = restart_ranges; range < restart_ranges_end; range++) {
+	for (const struct restart_range *range = restart_ranges; range != restart_ranges_end; range++) {
 		if (frame->rip - range->start < range->end - range->start)
 			frame->rip = range->start;
 	}

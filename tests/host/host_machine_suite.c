@@ -192,7 +192,8 @@ static void a_forgotten_flush_is_found(void)
 	table[1][0] = 0;
 	assert_matches(host_tlb_check(), "TLB of CPU 0: 0x8000000000 was unmapped without a flush");
 	table[1][0] = data[1].raw | PTE_PRESENT | PTE_WRITE;
-	assert_matches(host_tlb_check(), "TLB of CPU 0: 0x8000000000 was moved from frame 0x* to 0x* without a flush");
+	assert_matches(host_tlb_check(),
+	               "TLB of CPU 0: 0x8000000000 was moved from frame 0x* to 0x* without a flush");
 	table[1][0] = kept & ~PTE_WRITE;
 	assert_matches(host_tlb_check(), "TLB of CPU 0: 0x8000000000 lost a permission without a flush");
 	table[1][0] = kept | PTE_NO_EXEC;

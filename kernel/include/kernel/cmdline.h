@@ -11,7 +11,7 @@ struct parameters {
 	bool test, bench, exit, shell;
 	char test_glob[64], bench_glob[64]; /* "*" when no glob was given */
 	uint64_t seed;
-	uint64_t soak; /* minutes of stress on all CPUs; 0: none */
+	uint64_t soak;  /* minutes of stress on all CPUs; 0: none */
 	char crash[32]; /* crash=NAME: do this on purpose after boot; see kernel/crash.c */
 };
 

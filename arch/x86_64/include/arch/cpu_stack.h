@@ -119,7 +119,7 @@ empty:
 /* False if *loaded has no room. pre: this CPU's */
 static ALWAYS_INLINE bool cpu_magazine_push(struct cpu_magazine **loaded, struct cpu_pair pair)
 {
-	void *magazine;
+	void *first = pair.first, *second = pair.second, *magazine;
 	uint64_t n;
 
 	__asm__ volatile goto("1: movq (%[loaded]), %[magazine]\n\t"
@@ -132,7 +132,7 @@ static ALWAYS_INLINE bool cpu_magazine_push(struct cpu_magazine **loaded, struct
 	                      "movl %k[n], (%[magazine])\n"
 	                      "2: " RESTARTABLE
 	                      : [magazine] "=&r"(magazine), [n] "=&r"(n)
-	                      : [loaded] "r"(loaded), [first] "r"(pair.first), [second] "r"(pair.second)
+	                      : [loaded] "r"(loaded), [first] "r"(first), [second] "r"(second)
 	                      : "memory", "cc"
 	                      : full);
 	return true;
