@@ -18,6 +18,33 @@ static void need_cpus(unsigned count)
 
 enum { ROUND = 400, ROUNDS = 8 };
 
+static uint64_t counted_before[CPU_COUNTERS];
+
+static void begin_counting(void)
+{
+	for (unsigned counter = 0; counter < CPU_COUNTERS; counter++)
+		counted_before[counter] = counter_sum(counter);
+}
+
+static uint64_t counted(enum cpu_counter counter)
+{
+	return counter_sum(counter) - counted_before[counter];
+}
+
+/* Contention is counted, not timed. */
+static void note_contention(void)
+{
+	test_note(
+	        "locks: %lu taken, %lu waited for; %lu IPIs, %lu shootdowns, %lu single and %lu full flushes",
+	        counted(COUNT_LOCKS), counted(COUNT_LOCKS_CONTENDED), counted(COUNT_IPIS),
+	        counted(COUNT_SHOOTDOWNS), counted(COUNT_FLUSH_SINGLE), counted(COUNT_FLUSH_FULL));
+	test_note(
+	        "page lists: %lu refills, %lu drains; magazines: %lu exchanges, %lu refills, %lu drains; ranges: %lu hits, %lu purges",
+	        counted(COUNT_PAGE_REFILLS), counted(COUNT_PAGE_DRAINS), counted(COUNT_DEPOT_EXCHANGES),
+	        counted(COUNT_SLAB_REFILLS), counted(COUNT_SLAB_DRAINS), counted(COUNT_RANGE_HITS),
+	        counted(COUNT_RANGE_PURGES));
+}
+
 static bool rounds_are_left(const struct stress *running)
 {
 	return running->checks < ROUNDS;
@@ -29,6 +56,7 @@ static void run_mix_on(unsigned nr_cpus)
 	stress = (struct stress){
 	        .nr_cpus = nr_cpus, .seed = test_seed(), .round = ROUND, .go_on = rounds_are_left};
 	test_warnings_begin(); /* refusals are part of the mix */
+	begin_counting();
 	const char *broken = stress_run(&stress);
 	test_warnings_end();
 	struct smp_counts sum = smp_workload_counts(&stress.workload);
@@ -36,6 +64,7 @@ static void run_mix_on(unsigned nr_cpus)
 	        "%lu operations: %lu served, %lu refused, %lu handed over; %lu in handlers, %lu by ticks; %lu times without memory",
 	        sum.operations, sum.allocations, sum.refused, sum.swapped, sum.in_handler, stress_handled(),
 	        sum.exhausted);
+	note_contention();
 	assert_sound(broken);
 	assert_int_equal(sum.operations > (uint64_t)nr_cpus * ROUND * (ROUNDS - 1), true);
 }
