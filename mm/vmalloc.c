@@ -226,8 +226,10 @@ void vmap_areas_release(struct vmap_area *const *areas, size_t count)
 
 	ASSERT(count <= RELEASE_BATCH);
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		DEBUG_ASSERT(!(area_flags(areas[i]) & VM_LAZY)); /* some CPU may still know the way */
 		va_space_free(&vmalloc_state.space, areas[i], released + i * VA_MERGE_NODES_MAX);
+	}
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
 	nodes_give(released, count * VA_MERGE_NODES_MAX);
 }

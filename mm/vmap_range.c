@@ -15,9 +15,9 @@
  *     mapped.
  * L3  Every VM_LAZY or VM_SPARE area is in exactly one list.
  *
- * The debug build marks each frame that waits in a lazy range (page->unflushed). The mark goes with the flush, and the
- * page allocator does not take back what has it. That the range waits too is what L1 says: it is busy to va_space, and
- * on no list that vmap_range_take() looks at.
+ * The debug build marks each frame that waits in a lazy range (page->unflushed). The mark goes with the flush, and so does
+ * VM_LAZY. The page allocator does not take back a frame that has the mark, nor does a lazy range become an area or a hole:
+ * both are asserted.
  *
  * Locking: a CPU's lists are its own. They change with interrupts masked; another CPU that wants them asks (cpu_call). The
  * flush itself runs unmasked and without a lock of ours.
@@ -75,6 +75,7 @@ struct vmap_area *vmap_range_take(size_t pages)
 		return NULL;
 	struct vmap_area *area = cpu_stack_pop(spares_of(own_ranges(), pages));
 	if (area) {
+		DEBUG_ASSERT((area_flags(area) & VM_GONE) == VM_SPARE); /* L2 */
 		count_sub(&vmalloc_state.nr_gone, 1);
 		count_sub(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
 		cpu_count(COUNT_RANGE_HITS, 1);
@@ -89,18 +90,19 @@ static bool keep(struct vmap_area *area)
 
 	if (pages > SPARE_SIZES || area_flags(area) & VM_NO_GUARD)
 		return false;
-	area_set_flags(area, (area_flags(area) & ~(uint32_t)VM_LAZY) | VM_SPARE);
+	area_set_flags(area, area_flags(area) | VM_SPARE);
 	return cpu_stack_push(spares_of(own_ranges(), pages), area);
 }
 
 /* ---- Flushing -------------------------------------------------------------------------------------------------- */
 
-/* The areas' frames, which nobody can reach any more, become free. */
+/* Every CPU has forgotten the areas: their frames become free. */
 static size_t free_frames(struct vmap_area *const *areas, size_t count)
 {
 	size_t freed = 0;
 
 	for (size_t i = 0; i < count; i++) {
+		area_set_flags(areas[i], area_flags(areas[i]) & ~(uint32_t)VM_LAZY);
 		struct page_list list = {.head = areas[i]->frames};
 		for (uint32_t n = list.head; n != PFN_NONE; n = pfn_to_page(pfn(n))->next) {
 			pfn_to_page(pfn(n))->unflushed = false;
