@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import qemu
-from run_kernel import LOGS, read, run_tests
+from run_kernel import LOGS, end_when_told, read, run_tests
 
 HEADER = "arch/x86_64/include/arch/flush_site.h"
 TABLE = "build/flush-table.md"
@@ -49,6 +49,7 @@ def words(tests):
 
 
 def main():
+    end_when_told()
     os.makedirs(LOGS, exist_ok=True)
     lines = ["| flush turned off | caught with 1 CPU by | caught with 4 CPUs by |", "|---|---|---|"]
     uncaught = 0

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,11 @@ class Result:
     def fail(self, text):
         self.failed += 1
         self.problems.append(text)
+
+
+def end_when_told():
+    """A terminated tool ends by an exception, so that its QEMU does not outlive it. In the main thread."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def serial_lines(process, deadline):
@@ -220,6 +226,7 @@ def progress(line, reader):
 
 
 def main():
+    end_when_told()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     qemu.add_machine_arguments(parser)
     parser.add_argument("--limit", type=float, default=300, help="seconds until it counts as a hang")
