@@ -537,7 +537,7 @@ void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list
 		return;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
 	clear_walk(pt, &clearing, range);
-	pt->nr_unswept++;
+	pt->nr_unswept += vrange_size(range) >> PAGE_SHIFT;
 	spin_unlock_irqrestore(&pt->lock, flags);
 	tlb_flush_range_here(range);
 }
@@ -563,8 +563,8 @@ void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t c
 	for (size_t i = 0; i < count; i++) {
 		if (ranges[i].start.raw != ranges[i].end.raw)
 			clear_walk(pt, &clearing, ranges[i]);
+		pt->nr_unswept -= vrange_size(ranges[i]) >> PAGE_SHIFT;
 	}
-	pt->nr_unswept -= count;
 	bool dropped = clearing.dropped != CHAIN_END;
 	if (dropped) {
 		flush_swept(ranges, count);

@@ -213,6 +213,16 @@ static void page_tables_come_with_an_area_and_go_with_it(void)
 	assert_int_equal(kernel_pagetable.nr_tables, tables);
 }
 
+/* Else the verifier would let empty tables pass for good. */
+static void an_area_that_was_cleared_in_parts_is_swept_as_one(void)
+{
+	void *area = vmalloc(20UL << 20); /* more than is cleared at a time */
+	assert_non_null(area);
+	vfree(area);
+	vm_unmap_aliases();
+	assert_int_equal(kernel_pagetable.nr_unswept, 0);
+}
+
 static void the_frame_behind_each_page_holds_its_bytes_and_names_its_area(void)
 {
 	char *area = vmalloc(9 * PAGE_SIZE);
@@ -1368,6 +1378,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_sub_range_is_kept_to_and_filled_to_its_last_page),
         TEST_CASE(of_two_areas_512_GiB_apart_one_survives_the_other),
         TEST_CASE(page_tables_come_with_an_area_and_go_with_it),
+        TEST_CASE(an_area_that_was_cleared_in_parts_is_swept_as_one),
         TEST_CASE(the_frame_behind_each_page_holds_its_bytes_and_names_its_area),
         TEST_CASE(an_area_is_found_from_each_of_its_bytes_and_its_guard),
         TEST_CASE(only_addresses_of_the_window_are_vmalloc_addresses),

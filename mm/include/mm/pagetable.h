@@ -33,7 +33,7 @@ struct pagetable {
 	struct page_source *source; /* (lock) where tables come from and go to */
 	paddr_t root;               /* the table of the highest level; constant */
 	size_t nr_tables;           /* (lock) tables owned, the root among them */
-	size_t nr_unswept; /* (lock) ranges cleared and not yet swept: they may have left tables empty */
+	size_t nr_unswept; /* (lock) pages cleared and not yet swept: they may have left tables empty */
 };
 
 /* The kernel's only address space: what CR3 points to once mm_init() has switched. */
@@ -70,7 +70,10 @@ bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list
  */
 void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list *frames);
 
-/* The second half, for `count` such ranges: one flush on every CPU, and the tables that they left empty go. */
+/*
+ * The second half, for `count` ranges, each cleared at once or in parts: one flush on every CPU, and the tables that they
+ * left empty go.
+ */
 void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count);
 
 /* Gives everything mapped in `range` the protection `prot`; splits large leaves at the edges; flushes. */
