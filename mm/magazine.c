@@ -315,7 +315,11 @@ size_t magazines_drain(struct kmem_cache *cache)
 	struct drain drain = {.cache = cache};
 
 	cpu_call(cpus_online(), drain_this_cpu, &drain);
-	return drain.frames + depot_drain(cache);
+	/* Under the lock, or another CPU that drains all caches might still have a magazine of this one in its hands. */
+	irqflags_t flags = spin_lock_irqsave(&caches_lock);
+	drain.frames += depot_drain(cache);
+	spin_unlock_irqrestore(&caches_lock, flags);
+	return drain.frames;
 }
 
 size_t magazines_drain_all(void)
