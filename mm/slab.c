@@ -738,7 +738,7 @@ static void read_stats(struct kmem_cache *cache, struct slab_stats *stats)
 	        .active_objects = cache->nr_active - min_u64(cached, cache->nr_active),
 	        .cached_objects = cached,
 	        .magazine_rounds = cache->magazine_size / sizeof(struct cpu_pair),
-	        .depot_magazines = cache->depot.nr_full,
+	        .depot_magazines = __atomic_load_n(&cache->depot.nr_full, __ATOMIC_RELAXED),
 	        .total_objects = cache->nr_slabs * slab_capacity(cache),
 	        .slabs = cache->nr_slabs,
 	        .empty_slabs = cache->nr_empty,

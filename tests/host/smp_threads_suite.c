@@ -1,7 +1,10 @@
 /* The memory subsystem under all CPUs at once: tests/common/smp_workload.c on threads. */
 #include <arch/percpu.h>
 #include <host/soft_mmu.h>
+#include <lib/string.h>
 #include <mm/mm.h>
+#include <mm/page_alloc.h>
+#include <mm/slab.h>
 #include <mm/vmalloc.h>
 #include <smp_workload.h>
 #include <test/test.h>
@@ -84,11 +87,88 @@ static void eight_cpus_free_each_others_memory(void)
 	run_mix_on(8);
 }
 
+/* ---- Caches that are destroyed and looked at while others reclaim ---- */
+
+enum { LIVES = 500, OBJECTS = 600 };
+
+static unsigned lives_left;
+
+static void fill_and_drain(struct kmem_cache *cache)
+{
+	void *held[OBJECTS];
+	size_t nr = 0;
+
+	while (nr < OBJECTS && (held[nr] = kmem_cache_alloc(cache, GFP_KERNEL | __GFP_NOWARN)))
+		nr++;
+	while (nr)
+		kmem_cache_free(cache, held[--nr]);
+}
+
+static void live_and_destroy(void *context)
+{
+	(void)context;
+	if (this_cpu()->id == 0) {
+		for (unsigned n = 0; n < LIVES; n++) {
+			struct kmem_cache *cache = kmem_cache_create("test-short", 64, 0, 0, NULL);
+			assert_non_null(cache);
+			fill_and_drain(cache);
+			kmem_cache_destroy(cache);
+		}
+		__atomic_store_n(&lives_left, 0, __ATOMIC_RELEASE);
+		return;
+	}
+	while (__atomic_load_n(&lives_left, __ATOMIC_ACQUIRE))
+		reclaim_pages();
+}
+
+static void a_cache_may_be_destroyed_while_other_cpus_reclaim(void)
+{
+	lives_left = 1;
+	run_on_cpus(4, live_and_destroy, NULL);
+}
+
+static void look(const struct slab_stats *stats, void *context)
+{
+	size_t *most = context;
+
+	if (strcmp(stats->name, "test-looked-at") == 0 && stats->cached_objects > *most)
+		*most = stats->cached_objects;
+}
+
+static void live_and_look(void *context)
+{
+	size_t most = 0;
+
+	if (this_cpu()->id == 0) {
+		for (unsigned n = 0; n < LIVES; n++) {
+			fill_and_drain(context);
+			kmem_cache_shrink(context);
+		}
+		__atomic_store_n(&lives_left, 0, __ATOMIC_RELEASE);
+		return;
+	}
+	while (__atomic_load_n(&lives_left, __ATOMIC_ACQUIRE))
+		slab_for_each_cache(look, &most);
+	assert_at_most(most, OBJECTS);
+}
+
+static void caches_may_be_looked_at_while_magazines_come_and_go(void)
+{
+	struct kmem_cache *cache = kmem_cache_create("test-looked-at", 64, 0, 0, NULL);
+
+	assert_non_null(cache);
+	lives_left = 1;
+	run_on_cpus(2, live_and_look, cache);
+	kmem_cache_destroy(cache);
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(one_cpu_survives_the_mix),
         TEST_CASE(two_cpus_free_each_others_memory),
         TEST_CASE(four_cpus_free_each_others_memory),
         TEST_CASE(eight_cpus_free_each_others_memory),
+        TEST_CASE(a_cache_may_be_destroyed_while_other_cpus_reclaim),
+        TEST_CASE(caches_may_be_looked_at_while_magazines_come_and_go),
 };
 
 extern const struct test_suite smp_threads_suite;

@@ -1227,8 +1227,11 @@ static void the_verifier_notices_broken_magazines(void)
 	EXPECT_BROKEN(*state, SLOT_LIVE, "S9: cache test-break: * objects are free outside their slabs, *");
 	EXPECT_BROKEN(*state, 2, "S3: cache test-break: slab at *: slot * is handed out, and has state 2");
 	EXPECT_BROKEN(own->previous, own->loaded, "S9: cache test-break: *");
-	EXPECT_BROKEN(cache->depot.nr_full, cache->depot.nr_full + 1,
-	              "S9: cache test-break: the depot has fewer full magazines than it counts");
+	EXPECT_BROKEN(
+	        cache->depot.nr_full, cache->depot.nr_full + 1,
+	        "S9: cache test-break: * objects are free outside their slabs, but its magazines hold *");
+	EXPECT_BROKEN(cache->depot.nr_empty, cache->depot.nr_empty + 1,
+	              "S9: cache test-break: the depot has fewer empty magazines than it counts");
 	void *lost = slab_alloc_internal(&magazine_cache, GFP_KERNEL);
 	assert_non_null(lost);
 	const char *said = slab_check();
