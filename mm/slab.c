@@ -18,7 +18,8 @@
  * noticed: pointer → frame's entry → descriptor → slot → state. slab_page_of(), decode_slot() and retire() ask these
  * questions once; what follows trusts the answer. The state is a byte that only its object's holder writes, so that
  * asking and answering needs neither lock nor atomic instruction; two CPUs that free one object within the same few
- * instructions both find it live, and then the second of its two allocations finds it so, and says so.
+ * instructions both find it live, and then the second of its two allocations, or of its two returns to the slab, finds it
+ * so, and says so.
  *
  * Descriptors are objects themselves, of two caches (a small one for slabs of up to 64 slots) whose slabs keep their own
  * descriptor in slot 0, where its only neighbours are descriptors. These two, the cache of caches and the cache of
@@ -313,16 +314,22 @@ size_t slab_take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds
 size_t slab_put(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds)
 {
 	struct list_head surplus = LIST_HEAD_INIT(surplus);
+	const struct cpu_pair *wrong = NULL;
 
 	if (!count)
 		return 0;
 	irqflags_t flags = spin_lock_irqsave(&cache->lock);
 	for (size_t i = 0; i < count; i++) {
 		struct slab *slab = round_slab(rounds[i]);
-		if (put_locked(slab, round_slot(slab, rounds[i])))
+		unsigned slot = round_slot(slab, rounds[i]);
+		if (unlikely(bit_test(slab->free, slot) || slab->state[slot] != SLOT_FREE))
+			wrong = &rounds[i];
+		else if (put_locked(slab, slot))
 			list_add(&slab->link, &surplus);
 	}
 	spin_unlock_irqrestore(&cache->lock, flags);
+	if (unlikely(wrong))
+		slab_report_returned_twice(*wrong);
 	return destroy_all(&surplus);
 }
 

@@ -249,6 +249,7 @@ NORETURN void slab_report_foreign(const char *call, const void *pointer);
 NORETURN void slab_report_interior(const char *call, const struct slab *slab, const void *pointer);
 NORETURN void slab_report_free(const char *call, const struct slab *slab, unsigned slot);
 NORETURN void slab_report_issued_twice(struct cpu_pair round);
+NORETURN void slab_report_returned_twice(struct cpu_pair round);
 NORETURN void slab_report_internal(const char *call, const struct slab *slab, const void *pointer);
 NORETURN void slab_report_other_cache(const char *call, const struct slab *slab, const void *pointer,
                                       const struct kmem_cache *expected);

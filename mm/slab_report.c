@@ -132,6 +132,15 @@ void slab_report_issued_twice(struct cpu_pair round)
 	      round_slot(slab, round), slab->cache->name, round.first);
 }
 
+void slab_report_returned_twice(struct cpu_pair round)
+{
+	const struct slab *slab = round_slab(round);
+
+	panic("slab: object %u of cache %s at %p comes out of a magazine, but is %s: freed twice at once, or its descriptor was written over",
+	      round_slot(slab, round), slab->cache->name, round.first,
+	      *(const uint8_t *)round.second == SLOT_FREE ? "in its slab" : "live");
+}
+
 void slab_report_internal(const char *call, const struct slab *slab, const void *pointer)
 {
 	panic("%s: %p is the slab layer's own, of cache %s", call, pointer, slab->cache->name);

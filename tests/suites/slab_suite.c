@@ -1202,6 +1202,28 @@ static void an_object_freed_twice_at_once_is_noticed_when_it_is_handed_out_again
 	end_caches();
 }
 
+static void an_object_freed_twice_at_once_is_noticed_when_both_return_to_the_slab(void)
+{
+	struct kmem_cache *cache = make_cached("test-return", 64, 0, 0, NULL);
+
+	hold(cache, 2); /* the slab must not go */
+	unsigned slot = slot_of(held[0]);
+	struct cpu_pair round = slab_round(slab_of(held[0]), slot);
+	struct cpu_pair twice[] = {round, round}; /* what a magazine would hold after two CPUs freed it */
+	expect_panic(
+	        "slab: object * of cache test-return at * comes out of a magazine, but is live: freed twice at once, *",
+	        slab_put(cache, 1, &round));
+	*(uint8_t *)round.second = SLOT_FREE;
+	expect_panic(
+	        "slab: object * of cache test-return at * comes out of a magazine, but is in its slab: freed twice at once, *",
+	        slab_put(cache, 2, twice));
+	assert_int_equal(slab_take(cache, 1, &round), 1); /* the lowest free slot: the same again */
+	assert_ptr_equal(round.first, held[0]);
+	*(uint8_t *)round.second = SLOT_LIVE;
+	drop_all(cache);
+	end_caches();
+}
+
 static void the_verifier_notices_broken_magazines(void)
 {
 	struct kmem_cache *cache = make_cached("test-break", 64, 0, 0, NULL);
@@ -1295,6 +1317,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_full_depot_sends_a_magazine_home_at_a_time),
         TEST_CASE(without_memory_for_magazines_objects_come_and_go_one_by_one),
         TEST_CASE(an_object_freed_twice_at_once_is_noticed_when_it_is_handed_out_again),
+        TEST_CASE(an_object_freed_twice_at_once_is_noticed_when_both_return_to_the_slab),
         TEST_CASE(the_verifier_notices_broken_magazines),
         TEST_CASE(the_verifier_notices_broken_geometry),
         TEST_CASE(the_verifier_notices_a_slab_on_the_wrong_list),
