@@ -509,11 +509,10 @@ static size_t take_many(struct kmem_cache *cache, size_t count, void **objects, 
 
 	while (taken < count && (rounds[0] = cpu_magazine_pop(loaded_magazine(cache))).first)
 		objects[taken++] = issue(cache, rounds[0], gfp, caller);
-	do {
-		got = slab_take(cache, min_u64(count - taken, BULK_BATCH), rounds);
+	while (taken < count && (got = slab_take(cache, min_u64(count - taken, BULK_BATCH), rounds))) {
 		for (size_t i = 0; i < got; i++)
 			objects[taken++] = issue(cache, rounds[i], gfp, caller);
-	} while (got && taken < count);
+	}
 	return taken;
 }
 
