@@ -199,7 +199,7 @@ void vmap_range_give_flushed(struct vmap_area *area)
 
 /* ---- Purging ---------------------------------------------------------------------------------------------------- */
 
-/* What cpu_call() brings back from one CPU: as many as fit, until none is left. */
+/* What cpu_call() brings back from one CPU: as many as fit. */
 struct haul {
 	struct vmap_area *areas[LAZY_AREAS];
 	size_t count;
@@ -237,7 +237,7 @@ size_t vmap_ranges_purge(void)
 		do {
 			cpu_call(1ULL << id, haul_spares, &haul);
 			settle(haul.areas, haul.count, false);
-		} while (haul.count);
+		} while (haul.count == LAZY_AREAS); /* else it had no more */
 	}
 	return freed;
 }
