@@ -2,6 +2,7 @@
 #include <mm/fault_inject.h>
 
 bool fault_inject_armed;
+unsigned fault_inject_suspended;
 static unsigned questions_left;
 static bool delivered;
 

@@ -74,9 +74,9 @@ void magazines_init(struct kmem_cache *cache)
 /* An empty magazine, or NULL. The caller makes up for it, so no test need inject this failure. */
 static struct cpu_magazine *magazine_create(const struct kmem_cache *cache)
 {
-	bool injecting = fault_inject_suspend();
+	fault_inject_suspend();
 	struct cpu_magazine *magazine = slab_alloc_internal(&magazine_cache, GFP_NOWAIT | __GFP_NOWARN);
-	fault_inject_resume(injecting);
+	fault_inject_resume();
 
 	if (magazine)
 		*magazine = (struct cpu_magazine){.size = cache->magazine_size};
@@ -156,9 +156,28 @@ static struct cpu_magazine *depot_take_empty(struct kmem_cache *cache, struct cp
 	return NULL;
 }
 
+/* All of its magazines go; frames given back. */
+static size_t depot_drain(struct kmem_cache *cache)
+{
+	struct depot *depot = &cache->depot;
+	struct cpu_magazine *magazine;
+	size_t frames = 0;
+
+	do {
+		irqflags_t flags = spin_lock_irqsave(&depot->lock);
+		magazine = chain_pop(&depot->full, &depot->nr_full);
+		if (!magazine)
+			magazine = chain_pop(&depot->empty, &depot->nr_empty);
+		spin_unlock_irqrestore(&depot->lock, flags);
+		if (magazine)
+			frames += magazine_destroy(cache, magazine);
+	} while (magazine);
+	return frames;
+}
+
 /* ---- This CPU's magazines: interrupts masked --------------------------------------------------------------------- */
 
-/* Both are there afterwards, or neither. */
+/* Both are there afterwards, or neither: then a CPU without magazines finds in slabs what the depot keeps. */
 static bool attach(struct kmem_cache *cache, struct cpu_slab *own)
 {
 	if (likely(own->loaded->size))
@@ -211,7 +230,10 @@ static struct cpu_pair take_masked(struct kmem_cache *cache)
 	struct cpu_pair round = {NULL, NULL};
 
 	if (!attach(cache, own)) {
-		slab_take(cache, 1, &round);
+		if (!slab_take(cache, 1, &round)) {
+			depot_drain(cache);
+			slab_take(cache, 1, &round);
+		}
 		return round;
 	}
 	if (!own->loaded->used && own->previous->used)
@@ -270,44 +292,35 @@ static size_t detach(struct kmem_cache *cache)
 	return magazine_destroy(cache, loaded) + magazine_destroy(cache, previous);
 }
 
-static size_t depot_drain(struct kmem_cache *cache)
-{
-	struct depot *depot = &cache->depot;
-	struct cpu_magazine *magazine;
-	size_t frames = 0;
-
-	do {
-		irqflags_t flags = spin_lock_irqsave(&depot->lock);
-		magazine = chain_pop(&depot->full, &depot->nr_full);
-		if (!magazine)
-			magazine = chain_pop(&depot->empty, &depot->nr_empty);
-		spin_unlock_irqrestore(&depot->lock, flags);
-		if (magazine)
-			frames += magazine_destroy(cache, magazine);
-	} while (magazine);
-	return frames;
-}
-
 /* What cpu_call() hands to each CPU. */
 struct drain {
 	struct kmem_cache *cache; /* NULL: all of them */
 	size_t frames;            /* atomic */
 };
 
-/* (caches_lock): no cache comes or goes meanwhile. */
-static void drain_this_cpu(void *context)
+/*
+ * Empties `give_back` of each cache that is asked for, under caches_lock: no cache goes meanwhile, and no other CPU that
+ * drains has a magazine of it in its hands. Let go of between caches, so that nobody waits for all of them.
+ */
+static void drain_each(struct drain *drain, size_t (*give_back)(struct kmem_cache *cache))
 {
-	struct drain *drain = context;
 	struct kmem_cache *cache;
 	size_t frames = 0;
+	uint64_t id = 0;
 
-	spin_lock(&caches_lock);
-	list_for_each_entry (cache, &caches, link) {
-		if (!(cache->flags & SLAB_INTERNAL) && (!drain->cache || drain->cache == cache))
-			frames += detach(cache);
-	}
-	spin_unlock(&caches_lock);
+	do {
+		irqflags_t flags = spin_lock_irqsave(&caches_lock);
+		cache = slab_next_cache_locked(&id);
+		if (cache && !(cache->flags & SLAB_INTERNAL) && (!drain->cache || drain->cache == cache))
+			frames += give_back(cache);
+		spin_unlock_irqrestore(&caches_lock, flags);
+	} while (cache);
 	__atomic_fetch_add(&drain->frames, frames, __ATOMIC_RELAXED);
+}
+
+static void drain_this_cpu(void *drain)
+{
+	drain_each(drain, detach);
 }
 
 size_t magazines_drain(struct kmem_cache *cache)
@@ -315,25 +328,7 @@ size_t magazines_drain(struct kmem_cache *cache)
 	struct drain drain = {.cache = cache};
 
 	cpu_call(cpus_online(), drain_this_cpu, &drain);
-	/* Under the lock, or another CPU that drains all caches might still have a magazine of this one in its hands. */
-	irqflags_t flags = spin_lock_irqsave(&caches_lock);
-	drain.frames += depot_drain(cache);
-	spin_unlock_irqrestore(&caches_lock, flags);
-	return drain.frames;
-}
-
-size_t magazines_drain_all(void)
-{
-	struct drain drain = {.cache = NULL};
-	struct kmem_cache *cache;
-
-	cpu_call(cpus_online(), drain_this_cpu, &drain);
-	irqflags_t flags = spin_lock_irqsave(&caches_lock);
-	list_for_each_entry (cache, &caches, link) {
-		if (!(cache->flags & SLAB_INTERNAL))
-			drain.frames += depot_drain(cache);
-	}
-	spin_unlock_irqrestore(&caches_lock, flags);
+	drain_each(&drain, depot_drain);
 	return drain.frames;
 }
 

@@ -38,7 +38,7 @@
  * it is held.
  *
  * Wrong frees are noticed before a block enters a list, by its entry alone. Two CPUs that free one block within the
- * same few instructions both find it held; then the second of its two allocations finds it so, and says so.
+ * same few instructions both find it held; then its second allocation, or the drain of a list, finds it so, and says so.
  *
  * Mistakes. All name the call; those of the free functions continue "pfn 0x… order …: " and then, exactly:
  *
@@ -240,13 +240,18 @@ static inline unsigned highest_zone(gfp_t gfp)
 
 /* ---- This CPU's lists ---------------------------------------------------------------------------------- */
 
+static NORETURN void report_not_cached(const struct page *page)
+{
+	panic("alloc_pages: pfn 0x%lx in the list of CPU %u is %s, order %u: freed twice at once, or its entry was written over; last held by %pS",
+	      page_to_pfn(page).raw, this_cpu()->id, page_type_name(page->type), page->order,
+	      (void *)page_caller(page));
+}
+
 /* Z5 ends: a block from a list becomes the caller's. */
 static ALWAYS_INLINE struct page *issue(struct page *page, unsigned order, uintptr_t caller)
 {
 	if (unlikely(!page_is_head(page, PAGE_CACHED, order)))
-		panic("alloc_pages: pfn 0x%lx in the list of CPU %u is %s, order %u: freed twice at once, or its entry was written over; last held by %pS",
-		      page_to_pfn(page).raw, this_cpu()->id, page_type_name(page->type), page->order,
-		      (void *)page_caller(page));
+		report_not_cached(page);
 	page_set_head(page, PAGE_HELD, order);
 	page->caller = (uint32_t)caller;
 	return page;
@@ -270,23 +275,31 @@ static void list_refill(struct zone *zone, unsigned order, struct cpu_stack *lis
 	cpu_count(COUNT_PAGE_REFILLS, 1);
 }
 
-/* The list's oldest `count` blocks go to the buddy; what was freed last stays. Interrupts masked. */
+/*
+ * The list's oldest `count` blocks go to the buddy; what was freed last stays. What is not as Z5 says stays away from the
+ * buddy, and is reported. Interrupts masked.
+ */
 static void list_drain(struct zone *zone, unsigned order, struct cpu_stack *list, uint32_t count)
 {
-	bool sound = true;
+	const struct page *wrong = NULL;
 
 	spin_lock(&zone->lock);
 	for (uint32_t i = 0; i < count; i++) {
 		struct page *page = list->items[i];
-		sound &= page_is_head(page, PAGE_CACHED, order);
+		if (unlikely(!page_is_head(page, PAGE_CACHED, order))) {
+			wrong = page;
+			continue;
+		}
 		page_set_type(page, PAGE_HELD);
-		sound &= buddy_free(&zone->buddy, page_to_pfn(page), order) == BUDDY_OK;
+		if (unlikely(buddy_free(&zone->buddy, page_to_pfn(page), order)))
+			wrong = page;
 	}
 	spin_unlock(&zone->lock);
 	__atomic_store_n(&list->count, list->count - count, __ATOMIC_RELAXED);
 	memmove(list->items, list->items + count, list->count * sizeof(*list->items));
 	cpu_count(COUNT_PAGE_DRAINS, 1);
-	ASSERT(sound); /* Z5 */
+	if (unlikely(wrong))
+		report_not_cached(wrong);
 }
 
 /* All lists of this CPU; *blocks grows by the frames of what a request for single frames could not have had. */

@@ -21,7 +21,7 @@
  *
  * T4 makes undoing simple. Mapping writes as it goes; when a table cannot be had, the range is cleared up to that place
  * exactly as unmapping clears it. Before, all of the range was absent, so every table that is empty afterwards is one
- * that this call added. Splitting, the other thing that needs tables, concerns at most one leaf per edge of the range and
+ * that this call added, or one that waits for its sweep, which then finds it gone. Splitting, the other thing that needs tables, concerns at most one leaf per edge of the range and
  * level: those tables are reserved first, and then nothing can fail.
  *
  * Unmapping is clearing, flushing and giving back at once. It comes in two halves for whoever unmaps often and wants to

@@ -691,7 +691,7 @@ static bool is_descriptor_cache(const struct kmem_cache *cache)
 static size_t reap_empty_slabs(void)
 {
 	struct list_head unlisted = LIST_HEAD_INIT(unlisted);
-	size_t frames = magazines_drain_all();
+	size_t frames = magazines_drain(NULL);
 	irqflags_t flags = spin_lock_irqsave(&caches_lock);
 	struct kmem_cache *cache;
 
@@ -753,23 +753,30 @@ static void read_stats(struct kmem_cache *cache, struct slab_stats *stats)
 	spin_unlock(&cache->lock);
 }
 
+struct kmem_cache *slab_next_cache_locked(uint64_t *id)
+{
+	struct kmem_cache *cache;
+
+	DEBUG_ASSERT(spin_is_held(&caches_lock));
+	list_for_each_entry (cache, &caches, link) {
+		if (cache->id > *id) {
+			*id = cache->id;
+			return cache;
+		}
+	}
+	return NULL;
+}
+
 /* Figures of the oldest cache younger than *id, which moves on to it; false at the end. */
 static bool next_stats(uint64_t *id, struct slab_stats *stats)
 {
 	irqflags_t flags = spin_lock_irqsave(&caches_lock);
-	struct kmem_cache *cache;
-	bool found = false;
+	struct kmem_cache *cache = slab_next_cache_locked(id);
 
-	list_for_each_entry (cache, &caches, link) {
-		if (cache->id > *id) {
-			*id = cache->id;
-			read_stats(cache, stats);
-			found = true;
-			break;
-		}
-	}
+	if (cache)
+		read_stats(cache, stats);
 	spin_unlock_irqrestore(&caches_lock, flags);
-	return found;
+	return cache;
 }
 
 void slab_for_each_cache(void (*visit)(const struct slab_stats *stats, void *context), void *context)

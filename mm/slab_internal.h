@@ -202,6 +202,12 @@ bool slab_grow(struct kmem_cache *cache, gfp_t gfp) MUST_USE;
 void *slab_alloc_internal(struct kmem_cache *cache, gfp_t gfp) MUST_USE;
 size_t slab_free_internal(void *object);
 
+/*
+ * The oldest cache younger than *id, which moves on to it; NULL at the end. From 0 on, all of them, with the lock let go in
+ * between. pre: caches_lock is held
+ */
+struct kmem_cache *slab_next_cache_locked(uint64_t *id);
+
 /* ---- magazine.c, for slab.c ---- */
 
 /* A new cache's CPUs and depot have no magazine. */
@@ -214,11 +220,10 @@ struct cpu_pair magazine_alloc(struct kmem_cache *cache, gfp_t gfp);
 void magazine_free(struct kmem_cache *cache, struct cpu_pair round);
 
 /*
- * Every magazine of the cache, on every CPU and in the depot, is emptied into slabs and given back; of all caches. Frames
- * given to the page allocator because of it. Not in interrupts, no lock held.
+ * Every magazine of the cache (NULL: of all caches), on every CPU and in the depot, is emptied into slabs and given back.
+ * Frames given to the page allocator because of it. Not in interrupts, no lock held.
  */
 size_t magazines_drain(struct kmem_cache *cache);
-size_t magazines_drain_all(void);
 
 /* Rounds in all magazines of the cache. Exact while nobody else allocates or frees. */
 size_t magazines_count(const struct kmem_cache *cache);

@@ -57,7 +57,7 @@
 struct vmalloc_state vmalloc_state = {.lock = SPINLOCK_INIT("vmalloc", RANK_VMALLOC)};
 
 /* Frames fetched and mapped at a time: 512 bytes of stack, and a lock round for each 64 pages. */
-enum { FILL_BATCH = 64 };
+enum { FILL_BATCH = 64, RECLAIM_ATTEMPTS = 16 };
 
 /* Cleared with interrupts masked at a time: 4,096 pages. */
 #define CLEAR_PART (16UL << 20)
@@ -281,11 +281,21 @@ static void frames_disown_list(const struct page_list *list)
 	}
 }
 
-/* Tables are taken with the page table's lock held, where nothing can be reclaimed: that happens out here. */
+/*
+ * Tables are taken with the page table's lock held, where nothing can be reclaimed: that happens out here. True if another
+ * attempt may succeed. Not for ever: what is reclaimed may always go to others.
+ */
+static bool may_try_again(const struct request *want, unsigned *attempts)
+{
+	return (want->gfp & __GFP_RECLAIM) && ++*attempts < RECLAIM_ATTEMPTS && reclaim_pages();
+}
+
 static bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want)
 {
+	unsigned attempts = 0;
+
 	while (unlikely(!pagetable_map_pages(&kernel_pagetable, at, pages, count, want->prot)))
-		if (!(want->gfp & __GFP_RECLAIM) || !reclaim_pages())
+		if (!may_try_again(want, &attempts))
 			return false;
 	return true;
 }
@@ -639,8 +649,9 @@ void *ioremap(uint64_t phys, size_t size)
 	if (unlikely(!area))
 		return NULL;
 	struct vrange data = vrange(area->va_start, area_data_end(area));
+	unsigned attempts = 0;
 	while (unlikely(!pagetable_map(&kernel_pagetable, data, paddr(first), want.prot, 2))) {
-		if (!reclaim_pages()) {
+		if (!may_try_again(&want, &attempts)) {
 			area_cancel(area);
 			return run_out(&want, "no page-table page");
 		}

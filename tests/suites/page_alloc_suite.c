@@ -583,6 +583,22 @@ static void a_block_freed_twice_at_once_is_noticed_when_it_is_handed_out_again(v
 	__free_page(page); /* it left the list with the report */
 }
 
+static void a_block_freed_twice_at_once_is_noticed_on_its_way_home_as_well(void)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	assert_non_null(page);
+	__free_page(page);
+	page->type = PAGE_HELD;
+	size_t free_before = nr_free_pages();
+	expect_panic("alloc_pages: pfn 0x* in the list of CPU 0 is held, order 0: freed twice at once, *",
+	             drain_all_pages());
+	assert_int_equal(nr_free_pages(),
+	                 free_before - 1); /* it is its holder's; the rest of the list is home */
+	assert_sound(page_alloc_check());
+	__free_page(page);
+}
+
 /* Small blocks come out of this CPU's own list, and go back there: the buddy is not asked. */
 static void small_blocks_meet_the_zone_once_a_batch(void)
 {
@@ -793,6 +809,7 @@ static const struct test_case cases[] = {
         TEST_CASE(addresses_and_pages_name_the_same_memory),
         TEST_CASE(every_mistaken_free_is_reported_exactly),
         TEST_CASE(a_block_freed_twice_at_once_is_noticed_when_it_is_handed_out_again),
+        TEST_CASE(a_block_freed_twice_at_once_is_noticed_on_its_way_home_as_well),
         TEST_CASE(small_blocks_meet_the_zone_once_a_batch),
         TEST_CASE(what_a_cpu_keeps_is_free_and_found_before_anything_is_refused),
         TEST_CASE(a_frame_that_was_never_ours_is_reported_as_such),

@@ -17,26 +17,27 @@ bool fault_inject_disarm(void);
 
 bool fault_inject_ask(void); /* out of line; use the function below */
 extern bool fault_inject_armed;
+extern unsigned fault_inject_suspended; /* atomic: how many are between the two below */
 
-/* Memory that the caller can do without is asked for between these: no question is put. Returns what to resume with. */
-static inline bool fault_inject_suspend(void)
+/* Memory that the caller can do without is asked for between these: no question is put meanwhile, on any CPU. */
+static inline void fault_inject_suspend(void)
 {
-	bool armed = IS_DEBUG && fault_inject_armed;
-	if (armed)
-		fault_inject_armed = false;
-	return armed;
+	if (IS_DEBUG)
+		__atomic_fetch_add(&fault_inject_suspended, 1, __ATOMIC_RELAXED);
 }
 
-static inline void fault_inject_resume(bool armed)
+static inline void fault_inject_resume(void)
 {
-	if (armed)
-		fault_inject_armed = true;
+	if (IS_DEBUG)
+		__atomic_fetch_sub(&fault_inject_suspended, 1, __ATOMIC_RELAXED);
 }
 
 /* Should this allocation pretend to be out of memory? __GFP_NOFAIL is never refused. */
 static inline bool fault_injected(gfp_t gfp)
 {
-	return IS_DEBUG && unlikely(fault_inject_armed) && !(gfp & __GFP_NOFAIL) && fault_inject_ask();
+	return IS_DEBUG && unlikely(fault_inject_armed) &&
+	       !__atomic_load_n(&fault_inject_suspended, __ATOMIC_RELAXED) && !(gfp & __GFP_NOFAIL) &&
+	       fault_inject_ask();
 }
 
 #endif

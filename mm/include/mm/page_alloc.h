@@ -4,8 +4,9 @@
  *
  * Any context unless the flags say __GFP_RECLAIM (GFP_KERNEL does), which in interrupt context is reported as
  * the caller's mistake. Sizes are in orders: 2^order frames, order 0 to 18. Takes one zone lock at a time, and for
- * orders up to 3 mostly none. A request that may reclaim is refused only when no CPU keeps what could serve it; one that
- * may not has no hold on what other CPUs keep.
+ * orders up to 3 mostly none. Before a request that may reclaim is refused, all CPUs are asked for what they keep (but
+ * what another CPU is just giving back may be in nobody's hands for that moment); one that may not reclaim has no hold on
+ * what other CPUs keep.
  *
  * Mistakes (double free, free of a frame that is reserved, was never allocated, lies inside a block, belongs
  * to another layer, or has another order) panic with the call, the address, what was expected, and who
