@@ -105,11 +105,12 @@ void apic_init_cpu(void)
 	if (x2apic) /* not in one step: section 10.12.5 */
 		wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BASE_X2APIC);
 	write_register(TASK_PRIORITY, 0);
+	/* Before the lines below: disabled by software, they stay masked whatever is written. Section 10.4.7.2. */
+	write_register(SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
 	write_register(LVT_TIMER, LVT_MASKED | VECTOR_TIMER);
 	write_register(LVT_LINT0, DELIVER_8259 | (boots ? 0 : LVT_MASKED));
 	write_register(LVT_LINT1, DELIVER_NMI);
 	write_register(LVT_ERROR, VECTOR_ERROR);
-	write_register(SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
 	write_register(ERROR_STATUS, 0);
 	write_register(TIMER_DIVIDE, DIVIDE_BY_16);
 }
