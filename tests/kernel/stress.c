@@ -18,6 +18,12 @@
 
 enum { TICKS_PER_SECOND = 500, HELD_MAX = 24 };
 
+/*
+ * What is interrupted must get on: where the host is busy, a tick's work takes longer than the next tick is away. So a tick
+ * does nothing unless the workload has done so many operations since the last that did something.
+ */
+enum { OPERATIONS_PER_TICK = 4 };
+
 /* What the handler of one CPU holds. */
 struct ticker {
 	struct rng rng;
@@ -28,10 +34,12 @@ struct ticker {
 		int order; /* of pages; -1: an object */
 	} held[HELD_MAX];
 	uint64_t served;
+	uint64_t due;      /* at so many operations the next tick does something */
 	const char *wrong; /* the first wrong pattern, in words */
 } ALIGNED(64);
 
 static struct ticker tickers[CPUS_MAX];
+static const struct stress *running;
 static bool quiet; /* atomic: ticks do nothing */
 
 /* ---- The barrier ------------------------------------------------------------------------------------------------- */
@@ -87,12 +95,22 @@ static void give(struct ticker *ticker, unsigned slot)
 	ticker->held[slot].words = NULL;
 }
 
+/* Of this CPU, or of the first where this one has no part. */
+static uint64_t operations_here(void)
+{
+	unsigned id = this_cpu()->id;
+	const struct smp_counts *counts = &running->workload.counts[id < running->nr_cpus ? id : 0];
+
+	return __atomic_load_n(&counts->operations, __ATOMIC_RELAXED);
+}
+
 static void tick(void)
 {
 	struct ticker *ticker = &tickers[this_cpu()->id];
 
-	if (__atomic_load_n(&quiet, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&quiet, __ATOMIC_ACQUIRE) || operations_here() < ticker->due)
 		return;
+	ticker->due = operations_here() + OPERATIONS_PER_TICK;
 	for (unsigned n = 1 + (unsigned)rng_below(&ticker->rng, 4); n; n--) {
 		unsigned slot = (unsigned)rng_below(&ticker->rng, HELD_MAX);
 		if (ticker->held[slot].words)
@@ -199,6 +217,7 @@ const char *stress_run(struct stress *stress)
 	        .barrier = meet,
 	        .context = stress,
 	};
+	running = stress;
 	if (!smp_workload_begin(&stress->workload))
 		return "no memory for the workload";
 	cpu_call(timed, note_timer, NULL);
