@@ -60,8 +60,8 @@ void cpu_init_features(void)
 	cpu_features.pat = r.d >> 16 & 1;
 	cpu_features.x2apic = cpu_features.apic && (r.c >> 21 & 1);
 	cpu_features.apic_id = r.b >> 24;
-	if (cpu_features.x2apic && basic.a >= 0xb)
-		cpu_features.apic_id = cpuid(0xb).d; /* all 32 bits of it */
+	if (cpu_features.x2apic && basic.a >= 0xb && cpuid(0xb).b) /* else the leaf says nothing */
+		cpu_features.apic_id = cpuid(0xb).d;               /* all 32 bits of it */
 	if (basic.a >= 7) {
 		r = cpuid(7);
 		cpu_features.smep = r.b >> 7 & 1;

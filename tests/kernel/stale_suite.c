@@ -134,7 +134,9 @@ static void try_to_write(void *unused)
 {
 	(void)unused;
 	try_to_fault(*word_of(count - 1) = *word_of(count - 1));
-	faulted[this_cpu()->id] = expected_fault.faulted;
+	faulted[this_cpu()->id] = expected_fault.faulted && expected_fault.frame.vector == TRAP_PAGE_FAULT &&
+	                          expected_fault.frame.error == (FAULT_PRESENT | FAULT_WRITE) &&
+	                          expected_fault.address.raw == (uintptr_t)word_of(count - 1);
 }
 
 static void protect_everywhere(size_t nr_pages)
