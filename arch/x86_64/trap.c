@@ -68,6 +68,18 @@ void debug_step_hook(bool (*hook)(struct trap_frame *frame))
 	step_hook = hook;
 }
 
+static void interrupt_handle(unsigned vector, struct trap_frame *frame)
+{
+	if (vector >= TRAP_IRQ_VECTORS)
+		apic_interrupt(vector);
+	else if (pic_is_spurious(vector))
+		return;
+	else if (handlers[vector])
+		handlers[vector](frame);
+	else
+		warn("interrupt: vector %u has no handler", vector);
+}
+
 void trap_entry(struct trap_frame *frame)
 {
 	unsigned vector = (unsigned)frame->vector;
@@ -78,16 +90,13 @@ void trap_entry(struct trap_frame *frame)
 		restart_interrupted_sequence(frame);
 	if (vector == TRAP_DEBUG && step_hook && step_hook(frame))
 		return;
-	if (vector < TRAP_EXCEPTIONS)
+	if (vector < TRAP_EXCEPTIONS) {
 		trap_handle(frame);
-	else if (vector >= TRAP_IRQ_VECTORS)
-		apic_interrupt(vector);
-	else if (pic_is_spurious(vector))
 		return;
-	else if (handlers[vector])
-		handlers[vector](frame);
-	else
-		warn("interrupt: vector %u has no handler", vector);
+	}
+	interrupt_handle(vector, frame);
+	if (unlikely(step_hook))
+		(void)step_hook(frame);
 }
 
 void arch_init_early(void)

@@ -68,7 +68,8 @@ void restart_interrupted_sequence(struct trap_frame *frame);
 /*
  * `hook` sees every debug exception before anyone else does, in interrupt context with interrupts masked, on the #DB
  * stack; it returns true for one that it wanted, else trap_handle() has it. To go on stepping it leaves RFLAGS_TF set
- * in the frame, to stop it clears it. One hook for all CPUs, where only a CPU that steps meets it. NULL ends it.
+ * in the frame, to stop it clears it. And it sees each interrupt after its handler, so that stepping may begin where
+ * interrupts are served again. One hook for all CPUs. NULL ends it.
  */
 void debug_step_hook(bool (*hook)(struct trap_frame *frame));
 
