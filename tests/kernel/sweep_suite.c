@@ -1,47 +1,44 @@
 /*
- * An interrupt at each instruction: whatever a call of the allocators is doing, a handler that allocates and frees for
- * itself may come between any two of its instructions.
+ * Whatever a call of the allocators is doing, an interrupt may come between any two of its instructions.
  *
- * The call runs with RFLAGS.TF set, so that a debug exception follows each of its instructions. Each of these is a
- * boundary. Where a boundary is due, the hook plays the device: it runs the handler in interrupt context and, as a device
- * interrupt would, restarts a sequence that must not be interrupted. Boundaries where interrupts are masked are counted
- * and passed over, as no device gets through there. (Right behind `sti` none does either, which is not told apart.)
+ * Each call is stepped through (stepper.h) and, at each boundary, interrupted by a handler that allocates and frees for
+ * itself. It does to the lists what hurts most, in three moods: keeps what it takes, frees what an earlier handler took,
+ * or takes two and frees the first, so that a list's head is the same again but what follows it is not. In a fourth kind
+ * of interruption another CPU wants back all that this one keeps: played where there is none, real where there is.
  *
- *	one by one    run k is interrupted once, at boundary k; the first run that ends before it was the last
- *	by stride     run r is interrupted at r, r + S, r + 2S, …; S runs meet each boundary of a longer call
- *	all in one    a single run is interrupted at every boundary
- *
- * Within a run an instruction of a restartable sequence is interrupted once only: else "all in one" would never get out.
- *
- * The handler does to the lists what hurts most, in three moods: keeps what it takes, frees what an earlier handler took,
- * or takes two and frees the first, so that a list's head is the same again but what follows it is not.
+ * A scene (scene.h) makes a call take one way: pop and push alone, or a magazine or list that runs dry or full, the depot,
+ * slabs, a flush. That it does is asserted of a run that nothing disturbs. Thereby the stepped part stays short, and all
+ * but the longest calls are swept one by one, and as every run finds the same scene, all boundaries of the undisturbed run
+ * are met.
  *
  * Everything held, by handlers and by the calls, is filled with a pattern of its own that is checked after each run and
  * before it is freed. Memory given to two at once shows as a broken pattern, a list that was torn as a panic, a hang or
- * mm_verify()'s words, a page that got lost in the runner's fingerprint. That such a sweep sees what it looks for is
- * shown with a stack of the suite's own, popped in ways that are sound and in one that is not.
+ * mm_verify()'s words, a page that got lost in the runner's fingerprint.
  */
+#include "scene.h"
+#include "stepper.h"
 #include <arch/cpu.h>
 #include <arch/devices.h>
 #include <arch/irq.h>
-#include <arch/trap.h>
+#include <arch/smp.h>
 #include <lib/align.h>
 #include <lib/panic.h>
 #include <mm/kmalloc.h>
 #include <mm/mm.h>
 #include <mm/page_alloc.h>
-#include <mm/slab.h>
 #include <mm/vmalloc.h>
 #include <test/test.h>
+#include "../../mm/vmalloc_internal.h"
 
 /* ---- Memory of all kinds ---- */
 
 enum kind {
 	SMALL,
 	MEDIUM,
-	WHOLE_SLAB,
 	EXACT,
 	OBJECT,
+	LAYERED,
+	STRAIGHT,
 	PAGE,
 	BLOCK,
 	HANDLER_KINDS,
@@ -54,15 +51,44 @@ enum { BLOCK_ORDER = 3 };
 static const size_t size_of[KINDS] = {
         [SMALL] = 64,
         [MEDIUM] = 256,
-        [WHOLE_SLAB] = 4096, /* one to a slab: each allocation of an empty cache makes one */
         [EXACT] = 5 * PAGE_SIZE,
         [OBJECT] = 192,
+        [LAYERED] = 4608,       /* seven to a slab, seven to a magazine: scenes are set soon */
+        [STRAIGHT] = PAGE_SIZE, /* one to a slab */
         [PAGE] = PAGE_SIZE,
         [BLOCK] = PAGE_SIZE << BLOCK_ORDER,
         [AREA] = 3 * PAGE_SIZE,
 };
 
-static struct kmem_cache *cache; /* of OBJECT */
+/*
+ * The suite's own. The last two have a constructor, which does nothing: then the debug build does not fill their objects
+ * with poison, byte by byte; and `straight` has no magazines.
+ */
+static struct kmem_cache *plain, *layered, *straight;
+
+static void construct(void *object)
+{
+	(void)object;
+}
+
+static struct kmem_cache *cache_of(enum kind kind)
+{
+	switch (kind) {
+	case SMALL:
+	case MEDIUM:
+		return kmalloc_caches[kmalloc_index(size_of[kind])];
+	case OBJECT:
+		return plain;
+	case LAYERED:
+		return layered;
+	case STRAIGHT:
+		return straight;
+	case AREA:
+		return vmalloc_state.nodes;
+	default:
+		return NULL;
+	}
+}
 
 static void *address_of(struct page *page)
 {
@@ -73,7 +99,9 @@ static void *memory_take(enum kind kind, gfp_t gfp)
 {
 	switch (kind) {
 	case OBJECT:
-		return kmem_cache_alloc(cache, gfp);
+	case LAYERED:
+	case STRAIGHT:
+		return kmem_cache_alloc(cache_of(kind), gfp);
 	case PAGE:
 		return address_of(alloc_pages(gfp, 0));
 	case BLOCK:
@@ -89,7 +117,9 @@ static void memory_give(enum kind kind, void *memory)
 {
 	switch (kind) {
 	case OBJECT:
-		kmem_cache_free(cache, memory);
+	case LAYERED:
+	case STRAIGHT:
+		kmem_cache_free(cache_of(kind), memory);
 		break;
 	case PAGE:
 		__free_pages(virt_to_page(memory), 0);
@@ -120,12 +150,19 @@ static struct holding others[OTHERS_MAX];  /* the handler's, of any kind */
 static struct holding results[CALLS_MAX];  /* what the last call returned, or the next one frees */
 static struct holding previous[CALLS_MAX]; /* what the call before returned: held over one more run */
 static uint64_t marks;
+static bool scarce;                 /* there is no memory: refusals are as they should be */
 static const char *volatile broken; /* what was seen first; a handler cannot leave the case */
 
 static void notice(const char *what)
 {
 	if (!broken)
 		broken = what;
+}
+
+static void notice_refusal(void)
+{
+	if (!scarce)
+		notice("an allocation was refused");
 }
 
 /* Every word of what is small, and at least eight of each frame. */
@@ -157,14 +194,15 @@ static void check_stamps(const struct holding *holdings, size_t count)
 		check_stamp(&holdings[i]);
 }
 
-static void take(struct holding *h, enum kind kind, gfp_t gfp)
+static bool take(struct holding *h, enum kind kind, gfp_t gfp)
 {
 	void *memory = memory_take(kind, gfp);
 
 	if (memory)
 		stamp(h, kind, memory);
 	else
-		notice("an allocation was refused");
+		notice_refusal();
+	return memory;
 }
 
 static void give(struct holding *h)
@@ -190,10 +228,19 @@ static enum kind about; /* the call's kind */
 static struct rng handler_rng;
 static size_t kin_held; /* kin[0 .. kin_held) */
 
-static void take_kin(void)
+/* False if there is no memory. */
+static bool take_kin(void)
 {
-	if (kin_held < KIN_MAX)
-		take(&kin[kin_held++], about, GFP_ATOMIC);
+	if (kin_held == KIN_MAX || !take(&kin[kin_held], about, GFP_ATOMIC))
+		return false;
+	kin_held++;
+	return true;
+}
+
+static bool take_two_kin(void)
+{
+	bool first = take_kin();
+	return take_kin() && first;
 }
 
 /* The oldest first: what is given is not what was taken last. */
@@ -221,22 +268,22 @@ static void allocate_and_free(void)
 
 	switch (mood) {
 	case TAKING:
-		while (kin_held == KIN_MAX || (kin_held > KIN_MAX / 2 && !rng_below(&handler_rng, 32)))
+		while (kin_held >= KIN_MAX - 1 || (kin_held > KIN_MAX / 2 && !rng_below(&handler_rng, 32)))
 			give_kin();
 		take_kin();
 		take_kin();
 		break;
 	case GIVING:
-		while (kin_held < 2)
-			take_kin();
+		while (kin_held < 2 && take_kin())
+			;
 		give_kin();
 		give_kin();
 		break;
 	default:
 		if (kin_held > KIN_MAX - 2)
 			give_kin();
-		take_kin();
-		take_kin();
+		if (!take_two_kin())
+			break;
 		give(&kin[kin_held - 2]);
 		kin[kin_held - 2] = kin[kin_held - 1];
 		kin[--kin_held].memory = NULL;
@@ -262,134 +309,10 @@ static void prepare_handler(void)
 	if (kin_held < supply[mood].low || kin_held > supply[mood].high) {
 		while (kin_held > supply[mood].wanted)
 			give_kin();
-		while (kin_held < supply[mood].wanted)
-			take_kin();
+		while (kin_held < supply[mood].wanted && take_kin())
+			;
 	}
 	irq_restore(flags);
-}
-
-/* ---- Stepping ---- */
-
-enum {
-	RESTARTS_MAX = 256,
-	BOUNDARIES_MAX = 1 << 22, /* of a run: more is a call that does not end */
-};
-#define NEVER SIZE_MAX
-
-static struct {
-	void (*interrupt)(void);
-	void (*restart)(struct trap_frame *frame);
-	bool stepping;
-	uint64_t end;  /* the instruction after the call */
-	size_t at;     /* boundaries of this run so far */
-	size_t due;    /* the next one to interrupt at */
-	size_t stride; /* and how far behind it the one after is; 0: none */
-	size_t last;   /* where it was interrupted, as a number and as an address */
-	uint64_t last_rip;
-	/* This run was interrupted here, and thereby taken back to the beginning of a sequence. */
-	uint64_t restarted[RESTARTS_MAX];
-	size_t nr_restarted;
-	/* Over all runs. */
-	size_t interrupted, masked, restarts;
-} sweep;
-
-static bool was_restarted_at(uint64_t rip)
-{
-	for (size_t i = 0; i < sweep.nr_restarted; i++) {
-		if (sweep.restarted[i] == rip)
-			return true;
-	}
-	return sweep.nr_restarted == RESTARTS_MAX;
-}
-
-static void interrupt(struct trap_frame *frame)
-{
-	sweep.interrupted++;
-	sweep.last = sweep.at;
-	sweep.last_rip = frame->rip;
-	if (!in_interrupt())
-		notice("a handler that is not in interrupt context");
-	sweep.interrupt();
-	sweep.restart(frame);
-	if (frame->rip != sweep.last_rip) {
-		sweep.restarted[sweep.nr_restarted++] = sweep.last_rip;
-		sweep.restarts++;
-	}
-}
-
-/* A boundary that is due. Where one alone is looked for and this is masked, the next will do. */
-static void meet(struct trap_frame *frame)
-{
-	bool masked = !(frame->rflags & RFLAGS_IF);
-
-	if (masked)
-		sweep.masked++;
-	else if (!was_restarted_at(frame->rip))
-		interrupt(frame);
-	sweep.due = sweep.stride ? sweep.due + sweep.stride : masked ? sweep.due + 1 : NEVER;
-}
-
-/* The flag may come back by itself: the call saves flags and restores them. */
-static bool step(struct trap_frame *frame)
-{
-	if (!sweep.stepping)
-		return false;
-	if (frame->rip == sweep.end) {
-		sweep.due = NEVER;
-	} else if (sweep.due != NEVER) {
-		if (sweep.at == sweep.due)
-			meet(frame);
-		if (++sweep.at == BOUNDARIES_MAX) {
-			notice("the call does not end");
-			sweep.due = NEVER;
-		}
-	}
-	if (sweep.due == NEVER)
-		frame->rflags &= ~RFLAGS_TF;
-	return true;
-}
-
-/*
- * Calls `call` with the trap flag set; before that, *end becomes where it returns to. The first boundary is before the
- * first instruction of `call`, the last one before its return. Assembly of its own, as the compiler must see that
- * somebody calls: else it would believe that nobody writes what only `call` does.
- */
-void step_through(void (*call)(void), uint64_t *end);
-__asm__(".pushsection .text; .type step_through, @function\n"
-        "step_through:\n\t"
-        "pushq	%rbp\n\t"
-        "movq	%rsp, %rbp\n\t"
-        "movq	$step_end, (%rsi)\n\t"
-        "pushfq\n\t"
-        "orq	$0x100, (%rsp)\n\t" /* RFLAGS_TF: takes effect after the call */
-        "popfq\n\t"
-        "call	*%rdi\n"
-        "step_end:\n\t"
-        "popq	%rbp\n\t"
-        "ret\n"
-        ".popsection");
-_Static_assert(RFLAGS_TF == 0x100, "step_through() sets it");
-
-/* One run, interrupted at boundary `due` and, with a stride, from there on. False if it ended before. */
-static bool run_interrupted(void (*call)(void), size_t due, size_t stride)
-{
-	size_t before = sweep.interrupted;
-
-	sweep.at = 0;
-	sweep.due = due;
-	sweep.stride = stride;
-	sweep.nr_restarted = 0;
-	sweep.stepping = true;
-	step_through(call, &sweep.end);
-	sweep.stepping = false;
-	return sweep.interrupted > before || (stride && sweep.at > due);
-}
-
-static void begin_sweep(void (*handler)(void))
-{
-	sweep.interrupt = handler;
-	sweep.restart = restart_interrupted_sequence;
-	sweep.interrupted = sweep.masked = sweep.restarts = 0;
 }
 
 /* ---- What is swept ---- */
@@ -399,11 +322,16 @@ struct target {
 	const char *name;
 	void (*call)(void);
 	enum kind kind;
-	bool frees;
-	bool cold; /* nothing is left in the caches of free memory when it is called */
 	size_t count;
+	bool frees;
+	void (*scene)(void);
+	unsigned way;   /* what the call does in this scene, when nothing disturbs it */
+	unsigned maybe; /* and what it may do or not, as chance has it */
+	bool fast;      /* no boundary is masked, and one at least is in a restartable sequence */
+	bool costly;    /* to prepare: one mood must do */
 };
 
+static const struct target *now;
 static size_t count; /* of the current target */
 static const size_t *volatile sizes = size_of;
 
@@ -419,25 +347,43 @@ static void call_kfree(void)
 		kfree(results[i].memory);
 }
 
-static void call_kmem_cache_alloc(void)
+static void call_cache_alloc(void)
 {
 	for (size_t i = 0; i < count; i++)
-		results[i].memory = kmem_cache_alloc(cache, GFP_KERNEL);
+		results[i].memory = kmem_cache_alloc(cache_of(about), GFP_KERNEL);
 }
 
-static void call_kmem_cache_free(void)
+static void call_cache_free(void)
 {
 	for (size_t i = 0; i < count; i++)
-		kmem_cache_free(cache, results[i].memory);
+		kmem_cache_free(cache_of(about), results[i].memory);
 }
 
-static void call_alloc_page(void)
+static void call_cache_alloc_bulk(void)
+{
+	void *objects[CALLS_MAX];
+	size_t got = kmem_cache_alloc_bulk(cache_of(about), GFP_KERNEL, count, objects);
+
+	for (size_t i = 0; i < got; i++)
+		results[i].memory = objects[i];
+}
+
+static void call_cache_free_bulk(void)
+{
+	void *objects[CALLS_MAX];
+
+	for (size_t i = 0; i < count; i++)
+		objects[i] = results[i].memory;
+	kmem_cache_free_bulk(cache_of(about), count, objects);
+}
+
+static void call_alloc_pages(void)
 {
 	for (size_t i = 0; i < count; i++)
 		results[i].memory = address_of(alloc_pages(GFP_KERNEL, 0));
 }
 
-static void call_free_page(void)
+static void call_free_pages(void)
 {
 	for (size_t i = 0; i < count; i++)
 		__free_pages(virt_to_page(results[i].memory), 0);
@@ -481,29 +427,258 @@ static void call_vfree(void)
 	vfree(results[0].memory);
 }
 
-/* Many calls in one: enough to empty or to fill whatever stands before the slabs, and some slabs. */
+/* ---- Scenes ---- */
+
+static void warm(void)
+{
+	struct kmem_cache *cache = cache_of(now->kind);
+
+	if (cache)
+		scene_magazine_half(cache);
+}
+
+/* Magazines of `layered`, in units of what one holds: see struct magazines. */
+
+static void previous_is_full(void)
+{
+	size_t r = scene_rounds(layered);
+	scene_magazines(layered, &(struct magazines){.frees = r + 1, .takes = 1, .loaded = 0, .previous = r});
+}
+
+static void loaded_is_full(void)
+{
+	size_t r = scene_rounds(layered);
+	scene_magazines(layered, &(struct magazines){.frees = r, .loaded = r});
+}
+
+static void depot_has_full(void)
+{
+	size_t r = scene_rounds(layered);
+	scene_magazines(layered, &(struct magazines){.frees = 3 * r, .takes = 2 * r, .full = 1});
+}
+
+static void both_are_full(void)
+{
+	size_t r = scene_rounds(layered);
+	scene_magazines(layered, &(struct magazines){.frees = 2 * r, .loaded = r, .previous = r});
+}
+
+static void both_are_full_and_depot_has_empty(void)
+{
+	size_t r = scene_rounds(layered);
+	scene_magazines(
+	        layered,
+	        &(struct magazines){
+	                .frees = 3 * r, .takes = 2 * r + 1, .again = r + 1, .loaded = r, .previous = r});
+}
+
+enum { DEPOT_FULL = 8 };
+
+static void all_are_full(void)
+{
+	size_t r = scene_rounds(layered);
+	scene_magazines(layered, &(struct magazines){.frees = (2 + DEPOT_FULL) * r,
+	                                             .loaded = r,
+	                                             .previous = r,
+	                                             .full = DEPOT_FULL});
+}
+
+static void all_are_almost_full(void)
+{
+	size_t r = scene_rounds(layered);
+	scene_magazines(layered, &(struct magazines){.frees = (2 + DEPOT_FULL) * r - 2,
+	                                             .loaded = r - 2,
+	                                             .previous = r,
+	                                             .full = DEPOT_FULL});
+}
+
+/* The same, and whoever holds objects of `layered` holds them side by side: what is drained will empty slabs. */
+static void all_are_full_of_whole_slabs(void)
+{
+	give_all(previous, CALLS_MAX);
+	give_all(results, count);
+	while (kin_held)
+		give_kin();
+	kmem_cache_shrink(layered);
+	prepare_handler();
+	for (size_t i = 0; i < count; i++)
+		take(&results[i], LAYERED, GFP_KERNEL);
+	all_are_full();
+}
+
+static void nothing_is_free(void)
+{
+	scene_magazines(layered, &(struct magazines){0});
+}
+
+static void three_are_loaded(void)
+{
+	scene_magazines(layered, &(struct magazines){.frees = 3, .loaded = 3});
+}
+
+static void slabs_have_free(void)
+{
+	scene_slabs_only(layered, true);
+}
+
+static void slabs_have_free_and_no_magazines(void)
+{
+	scene_slabs_only(layered, false);
+}
+
+static void starved(void)
+{
+	scene_starved(layered);
+}
+
+/* An object has come and gone, so that there is a free descriptor. */
+static void no_slab_is_empty(void)
+{
+	memory_give(STRAIGHT, memory_take(STRAIGHT, GFP_KERNEL));
+	kmem_cache_shrink(straight);
+}
+
+/* The next that becomes empty is one too many. */
+static void one_slab_is_empty(void)
+{
+	memory_give(STRAIGHT, memory_take(STRAIGHT, GFP_KERNEL));
+}
+
+static void list_is_empty(void)
+{
+	scene_list(now->kind == BLOCK ? BLOCK_ORDER : 0, LIST_EMPTY);
+}
+
+static void list_is_full(void)
+{
+	scene_list(now->kind == BLOCK ? BLOCK_ORDER : 0, LIST_FULL);
+}
+
+/* Magazines of the areas' nodes are as a warm call finds them. */
+static void ranges_none(void)
+{
+	scene_ranges_none();
+	warm();
+}
+
+static void ranges_spare(void)
+{
+	scene_ranges_spare();
+	warm();
+}
+
+static void ranges_many(void)
+{
+	scene_ranges_many();
+	warm();
+}
+
+static void ranges_large(void)
+{
+	scene_ranges_large();
+	warm();
+}
+
+/* ---- Targets ---- */
+
+enum {
+	PAGES_COME_AND_GO = PAGE_REFILL | PAGE_DRAIN,
+	OBJECTS_COME_AND_GO = DEPOT_EXCHANGE | SLAB_REFILL | SLAB_DRAIN | SWAPPED | SLAB_MADE | SLAB_GONE,
+	COMES_AND_GOES = PAGES_COME_AND_GO | OBJECTS_COME_AND_GO,
+};
+
 static const struct target targets[] = {
-        {"kmalloc(64)", call_kmalloc, SMALL, .count = 1},
-        {"kfree(64)", call_kfree, SMALL, .count = 1, .frees = true},
-        {"kmem_cache_alloc", call_kmem_cache_alloc, OBJECT, .count = 1},
-        {"kmem_cache_free", call_kmem_cache_free, OBJECT, .count = 1, .frees = true},
+        {"kmalloc(64)", call_kmalloc, SMALL, .count = 1, .scene = warm, .fast = true},
+        {"kfree(64)", call_kfree, SMALL, .count = 1, .frees = true, .scene = warm, .fast = true},
         {"kmalloc(5 pages)", call_kmalloc, EXACT, .count = 1},
         {"kfree(5 pages)", call_kfree, EXACT, .count = 1, .frees = true},
-        {"alloc_pages(0)", call_alloc_page, PAGE, .count = 1},
-        {"__free_pages(0)", call_free_page, PAGE, .count = 1, .frees = true},
+        {"kmalloc(64), all reclaimed", call_kmalloc, SMALL, .count = 1, .scene = scene_reclaimed,
+         .way = ATTACHED | SLAB_REFILL | PAGE_REFILL, .maybe = SLAB_MADE},
+        {"kfree(64), all reclaimed", call_kfree, SMALL, .count = 1, .frees = true, .scene = scene_reclaimed,
+         .way = ATTACHED | PAGE_REFILL},
+        {"24 x kmalloc(256), all reclaimed", call_kmalloc, MEDIUM, .count = 24, .scene = scene_reclaimed,
+         .way = ATTACHED | SLAB_REFILL | PAGE_REFILL, .maybe = SLAB_MADE},
+        {"24 x kfree(256), all reclaimed", call_kfree, MEDIUM, .count = 24, .frees = true,
+         .scene = scene_reclaimed, .way = ATTACHED | PAGE_REFILL},
+
+        {"kmem_cache_alloc", call_cache_alloc, OBJECT, .count = 1, .scene = warm, .fast = true},
+        {"kmem_cache_free", call_cache_free, OBJECT, .count = 1, .frees = true, .scene = warm, .fast = true},
+        {"kmem_cache_alloc, previous full", call_cache_alloc, LAYERED, .count = 1, .scene = previous_is_full,
+         .way = SWAPPED},
+        {"kmem_cache_free, loaded full", call_cache_free, LAYERED, .count = 1, .frees = true,
+         .scene = loaded_is_full, .way = SWAPPED},
+        {"kmem_cache_alloc, depot has full", call_cache_alloc, LAYERED, .count = 1, .scene = depot_has_full,
+         .way = DEPOT_EXCHANGE},
+        {"kmem_cache_free, both full", call_cache_free, LAYERED, .count = 1, .frees = true,
+         .scene = both_are_full, .way = DEPOT_EXCHANGE},
+        {"kmem_cache_free, both full, depot has empty", call_cache_free, LAYERED, .count = 1, .frees = true,
+         .scene = both_are_full_and_depot_has_empty, .way = DEPOT_EXCHANGE},
+        {"kmem_cache_free, depot full", call_cache_free, LAYERED, .count = 1, .frees = true,
+         .scene = all_are_full, .way = SLAB_DRAIN | SWAPPED, .maybe = SLAB_GONE},
+        {"kmem_cache_alloc, slabs have free", call_cache_alloc, LAYERED, .count = 1, .scene = slabs_have_free,
+         .way = SLAB_REFILL},
+        {"kmem_cache_alloc, nothing free", call_cache_alloc, LAYERED, .count = 1, .scene = nothing_is_free,
+         .way = SLAB_REFILL | SLAB_MADE},
+        {"kmem_cache_alloc, no magazines", call_cache_alloc, LAYERED, .count = 1,
+         .scene = slabs_have_free_and_no_magazines, .way = ATTACHED | SLAB_REFILL},
+        {"kmem_cache_free, no magazines", call_cache_free, LAYERED, .count = 1, .frees = true,
+         .scene = slabs_have_free_and_no_magazines, .way = ATTACHED},
+        {"kmem_cache_alloc, cache without magazines", call_cache_alloc, STRAIGHT, .count = 1,
+         .scene = no_slab_is_empty, .way = SLAB_MADE},
+        {"kmem_cache_free, cache without magazines", call_cache_free, STRAIGHT, .count = 1, .frees = true,
+         .scene = one_slab_is_empty, .way = SLAB_GONE},
+        {"kmem_cache_alloc_bulk(4), three loaded", call_cache_alloc_bulk, LAYERED, .count = 4,
+         .scene = three_are_loaded, .way = SLAB_REFILL | SLAB_MADE},
+        {"kmem_cache_alloc_bulk(4), slabs have free", call_cache_alloc_bulk, LAYERED, .count = 4,
+         .scene = slabs_have_free},
+        {"kmem_cache_free_bulk(4), depot full", call_cache_free_bulk, LAYERED, .count = 4, .frees = true,
+         .scene = all_are_almost_full, .way = SLAB_DRAIN | SWAPPED, .maybe = SLAB_GONE},
+        {"24 x kmem_cache_alloc, nothing free", call_cache_alloc, LAYERED, .count = 24,
+         .scene = nothing_is_free, .way = SLAB_REFILL | SLAB_MADE},
+        {"24 x kmem_cache_free, depot full", call_cache_free, LAYERED, .count = 24, .frees = true,
+         .scene = all_are_full_of_whole_slabs, .way = SLAB_DRAIN | SLAB_GONE},
+
+        {"alloc_pages(0)", call_alloc_pages, PAGE, .count = 1, .fast = true},
+        {"__free_pages(0)", call_free_pages, PAGE, .count = 1, .frees = true, .fast = true},
         {"alloc_pages(3)", call_alloc_block, BLOCK, .count = 1},
         {"__free_pages(3)", call_free_block, BLOCK, .count = 1, .frees = true},
-        {"alloc_pages_bulk(16)", call_alloc_pages_bulk, PAGE, .count = 16},
-        {"free_pages_bulk(16)", call_free_pages_bulk, PAGE, .count = 16, .frees = true},
-        {"kmalloc(4096), cold", call_kmalloc, WHOLE_SLAB, .count = 1, .cold = true},
-        {"kfree(4096), cold", call_kfree, WHOLE_SLAB, .count = 1, .cold = true, .frees = true},
-        {"48 x kmalloc(256), cold", call_kmalloc, MEDIUM, .count = 48, .cold = true},
-        {"48 x kfree(256), cold", call_kfree, MEDIUM, .count = 48, .cold = true, .frees = true},
-        {"48 x alloc_pages(0), cold", call_alloc_page, PAGE, .count = 48, .cold = true},
-        {"48 x __free_pages(0), cold", call_free_page, PAGE, .count = 48, .cold = true, .frees = true},
-        {"vmalloc(3 pages)", call_vmalloc, AREA, .count = 1},
-        {"vfree(3 pages)", call_vfree, AREA, .count = 1, .frees = true},
+        {"alloc_pages(0), list empty", call_alloc_pages, PAGE, .count = 1, .scene = list_is_empty,
+         .way = PAGE_REFILL},
+        {"__free_pages(0), list full", call_free_pages, PAGE, .count = 1, .frees = true,
+         .scene = list_is_full, .way = PAGE_DRAIN},
+        {"alloc_pages(3), list empty", call_alloc_block, BLOCK, .count = 1, .scene = list_is_empty,
+         .way = PAGE_REFILL},
+        {"__free_pages(3), list full", call_free_block, BLOCK, .count = 1, .frees = true,
+         .scene = list_is_full, .way = PAGE_DRAIN},
+        {"alloc_pages_bulk(4)", call_alloc_pages_bulk, PAGE, .count = 4, .maybe = PAGE_REFILL},
+        {"free_pages_bulk(4)", call_free_pages_bulk, PAGE, .count = 4, .frees = true, .maybe = PAGE_DRAIN},
+        {"alloc_pages_bulk(20)", call_alloc_pages_bulk, PAGE, .count = 20, .maybe = PAGE_REFILL},
+        {"free_pages_bulk(20)", call_free_pages_bulk, PAGE, .count = 20, .frees = true},
+        {"24 x alloc_pages(0), list empty", call_alloc_pages, PAGE, .count = 24, .scene = list_is_empty,
+         .way = PAGE_REFILL},
+        {"24 x __free_pages(0), list full", call_free_pages, PAGE, .count = 24, .frees = true,
+         .scene = list_is_full, .way = PAGE_DRAIN},
+
+        {"vmalloc(3 pages), no range kept", call_vmalloc, AREA, .count = 1, .scene = ranges_none,
+         .maybe = PAGE_REFILL},
+        {"vmalloc(3 pages), a range kept", call_vmalloc, AREA, .count = 1, .scene = ranges_spare,
+         .way = RANGE_HIT, .maybe = PAGE_REFILL},
+        {"vfree(3 pages)", call_vfree, AREA, .count = 1, .frees = true, .scene = ranges_none},
+        {"vfree(3 pages), the 64th area", call_vfree, AREA, .count = 1, .frees = true, .scene = ranges_many,
+         .way = RANGE_PURGE, .maybe = COMES_AND_GOES},
+        {"vfree(3 pages), the 1,024th page", call_vfree, AREA, .count = 1, .frees = true,
+         .scene = ranges_large, .way = RANGE_PURGE, .maybe = COMES_AND_GOES, .costly = true},
 };
+
+/* Where there is no memory for magazines. Refusals are tolerated, as handlers take what is left. */
+static const struct target starving_targets[] = {
+        {"kmem_cache_alloc, no memory", call_cache_alloc, LAYERED, .count = 1, .scene = starved,
+         .way = PAGE_REFILL},
+        {"kmem_cache_free, no memory", call_cache_free, LAYERED, .count = 1, .frees = true, .scene = starved,
+         .way = PAGE_REFILL},
+};
+
+enum { TARGETS = ARRAY_SIZE(targets) + ARRAY_SIZE(starving_targets) };
 
 /* The handler's part in a vmalloc is its frames. */
 static enum kind kin_of(const struct target *target)
@@ -511,23 +686,33 @@ static enum kind kin_of(const struct target *target)
 	return target->kind == AREA ? PAGE : target->kind;
 }
 
-static void prepare(const struct target *target)
+static void begin_target(const struct target *target)
 {
+	now = target;
 	count = target->count;
 	about = kin_of(target);
-	if (target->cold)
-		give_everything();
-	prepare_handler();
-	if (target->cold)
-		reclaim_pages();
+}
+
+static void prepare_results(const struct target *target)
+{
 	for (size_t i = 0; i < count; i++) {
 		if (target->frees)
 			take(&results[i], target->kind, GFP_KERNEL);
 		else
 			results[i].memory = NULL;
 	}
-	if (target->cold && target->frees) /* one empty slab: the next that becomes empty is one too many */
-		memory_give(target->kind, memory_take(target->kind, GFP_KERNEL));
+}
+
+static void prepare(const struct target *target)
+{
+	prepare_handler();
+	prepare_results(target);
+	if (!scarce) {
+		scene_list(0, LIST_HALF);
+		scene_list(BLOCK_ORDER, LIST_HALF);
+	}
+	if (target->scene)
+		target->scene();
 }
 
 /* Results are stamped before the older ones are checked: had these been given out again, it would show. */
@@ -539,7 +724,7 @@ static void conclude(const struct target *target)
 		else if (results[i].memory)
 			stamp(&results[i], target->kind, results[i].memory);
 		else
-			notice("the call was refused");
+			notice_refusal();
 	}
 	check_stamps(results, count);
 	give_all(previous, CALLS_MAX);
@@ -547,21 +732,68 @@ static void conclude(const struct target *target)
 	memset(results, 0, sizeof(results));
 }
 
+/* ---- Another CPU that wants everything ---- */
+
+/* Makes each CPU give back what it keeps of the call's kind. */
+static void want_it_back(void)
+{
+	switch (now->kind) {
+	case PAGE:
+	case BLOCK:
+		drain_all_pages();
+		break;
+	case AREA:
+		vm_unmap_aliases();
+		drain_all_pages();
+		break;
+	case EXACT:
+		reclaim_pages();
+		break;
+	default:
+		kmem_cache_shrink(cache_of(now->kind));
+		drain_all_pages();
+	}
+}
+
+/*
+ * Between two instructions of a call, on a machine with one CPU: all that another one would do, what it would have this
+ * one do in an interrupt included, and all at once. We play that CPU, which is in no handler.
+ */
+static void be_emptied(void)
+{
+	uint32_t depth = this_cpu()->interrupt_depth;
+
+	this_cpu()->interrupt_depth = 0;
+	want_it_back();
+	this_cpu()->interrupt_depth = depth;
+}
+
 /* ---- Sweeps ---- */
 
 enum {
-	STEPS_MAX = 120000, /* of a sweep, about: some 0.05 s where the host is idle */
+	ONE_BY_ONE_MAX = 650, /* boundaries: about 0.2 s where the host is idle */
+	STEPS_MAX = 60000,    /* of a longer call's sweep, about */
+	/* Where each interruption takes its time, so many of a longer call: its first ones, then some all over it. */
+	FIRST_MAX = 400,
+	SAMPLES = 50,
 	RUNS_PER_VERIFY = 128,
 };
 
-static size_t runs;
+/* What was found out about each target. */
+static struct record {
+	const char *name;
+	bool fast, by_stride;
+	size_t open, masked;          /* boundaries of an undisturbed run */
+	size_t interrupted, restarts; /* in one sweep */
+} records[TARGETS];
+static size_t nr_records, runs;
 
-static void fail_if(const char *words, const char *name)
+static void fail_if(const char *words)
 {
 	if (!words)
 		return;
-	test_note("%s: interrupted last at boundary %zu, %pS, by a handler in the mood for %s", name,
-	          sweep.last, (void *)sweep.last_rip, mood_names[mood]);
+	test_note("%s: interrupted last at boundary %zu, %pS, by a handler in the mood for %s", now->name,
+	          step_last(), step_last_address(), mood_names[mood]);
 	fail_msg("%s", words);
 }
 
@@ -570,124 +802,187 @@ static bool sweep_run(const struct target *target, size_t due, size_t stride)
 	prepare(target);
 	if (target->frees) /* from its first instruction on it may be anybody's */
 		check_stamps(results, count);
-	bool met = run_interrupted(target->call, due, stride);
+	bool met = step_call(target->call, due, stride);
+	if (target->kind == AREA) /* the next scene would mend it */
+		fail_if(vmap_ranges_check());
 	conclude(target);
 	check_stamps(kin, kin_held);
 	check_stamps(others, OTHERS_MAX);
 	check_stamps(previous, CALLS_MAX);
-	fail_if(broken, target->name);
+	fail_if(step_broken());
+	fail_if(broken);
 	if (!(++runs % RUNS_PER_VERIFY))
-		fail_if(mm_verify(), target->name);
+		fail_if(mm_verify());
 	return met;
 }
 
-/* How far apart the interruptions of a run may be; 0: one a run will do. */
-static size_t choose_stride(size_t length)
+/* Each boundary is met. */
+static void sweep_boundaries(const struct target *target, void (*handler)(void), size_t stride)
 {
-	return length * length / 2 <= STEPS_MAX ? 0 : STEPS_MAX / length + 1;
-}
+	size_t due = 0;
 
-/* In one mood; each boundary is met. */
-static void sweep_boundaries(const struct target *target, size_t stride)
-{
-	begin_sweep(allocate_and_free);
+	step_begin(handler);
 	if (stride) {
-		for (size_t due = 0; due < stride && sweep_run(target, due, stride); due++)
+		for (; due < stride && sweep_run(target, due, stride); due++)
 			;
 	} else {
-		for (size_t due = 0; sweep_run(target, due, 0); due = sweep.last + 1)
-			;
+		while (sweep_run(target, due, 0))
+			due++;
+		assert_int_equal(step_counts()->interrupted, due);
 	}
+	assert_int_equal(step_counts()->due, step_counts()->interrupted + step_counts()->repeated);
 }
 
-static void count_slabs(const struct slab_stats *stats, void *context)
+static void expect_way(const struct target *target, unsigned way)
 {
-	*(size_t *)context += stats->slabs;
+	/* Without lists of blocks each goes the long way, and slabs are made of blocks. */
+	unsigned maybe = target->maybe | (scene_has_list(BLOCK_ORDER) ? 0 : PAGES_COME_AND_GO);
+
+	if ((way & ~maybe) == (target->way & ~maybe))
+		return;
+	print(test_printer(), "%s does: ", target->name);
+	way_print(way, test_printer());
+	print(test_printer(), "\n");
+	fail_msg("a call does not take the way that is to be swept");
 }
 
-static size_t slabs(void)
+static void do_nothing(void)
 {
-	size_t sum = 0;
-
-	slab_for_each_cache(count_slabs, &sum);
-	return sum;
 }
 
-/* Boundaries of the call when nothing interrupts it. A cold one of kmalloc's must make or destroy a slab. */
-static size_t measure(const struct target *target)
+/* Boundaries of the call when nothing interrupts it. */
+static void measure(const struct target *target, struct record *record)
 {
-	mood = EXCHANGING;
+	step_begin(do_nothing);
 	prepare(target);
-	size_t slabs_before = slabs();
-	run_interrupted(target->call, NEVER - 1, 0);
-	size_t slabs_after = slabs();
+	way_begin(cache_of(target->kind));
+	struct step_length length = step_measure(target->call);
+	unsigned way = way_end();
 	conclude(target);
-	fail_if(broken, target->name);
-	if (target->cold && target->kind < EXACT)
-		assert_true(target->frees ? slabs_after < slabs_before : slabs_after > slabs_before);
-	return sweep.at;
+	fail_if(step_broken());
+	fail_if(broken);
+	expect_way(target, way);
+	record->open = length.open;
+	record->masked = length.masked;
 }
 
-static void report_sweep(const struct target *target, size_t length, size_t stride)
+/* How far apart the interruptions of a run may be; 0: one a run will do. */
+static size_t choose_stride(const struct record *record)
 {
-	test_note("%s: %zu instructions, %zu boundaries, %zu interrupted, %zu masked, %zu restarts%s",
-	          target->name, length, sweep.interrupted + sweep.masked, sweep.interrupted, sweep.masked,
-	          sweep.restarts, stride ? ", by stride" : "");
+	return record->open <= ONE_BY_ONE_MAX ? 0 : STEPS_MAX / record->open + 1;
+}
+
+static void note_record(const struct record *record)
+{
+	test_note("%s: %zu boundaries, %zu interrupted, %zu masked, %zu restarts%s", record->name,
+	          record->open + record->masked, record->interrupted, record->masked, record->restarts,
+	          record->by_stride ? ", by stride" : "");
+}
+
+/* In the present mood. */
+static void sweep_with(const struct target *target, void (*handler)(void), struct record *record)
+{
+	measure(target, record);
+	size_t stride = choose_stride(record);
+
+	sweep_boundaries(target, handler, stride);
+	record->by_stride = stride;
+	record->interrupted = step_counts()->interrupted;
+	record->restarts = step_counts()->restarts;
+	assert_at_least(record->interrupted, 1);
+	if (!stride) /* what branches on addresses and numbers may differ by some instructions from run to run */
+		assert_at_least(record->interrupted * 20, record->open * 19);
+}
+
+/* Always once a run: a call that finds everything gone again and again would go on for ever. */
+static void sweep_emptied(const struct target *target, const struct record *record)
+{
+	size_t due = 0;
+
+	step_begin(be_emptied);
+	while (sweep_run(target, due, 0))
+		due += record->by_stride && due >= FIRST_MAX ? record->open / SAMPLES : 1;
+	fail_if(mm_verify());
 }
 
 static void sweep_target(const struct target *target)
 {
-	size_t length = measure(target), stride = choose_stride(length);
+	struct record record = {.name = target->name, .fast = target->fast};
 
-	for (unsigned m = 0; m < MOODS; m++) {
+	begin_target(target);
+	for (unsigned m = target->costly ? EXCHANGING : 0; m < MOODS; m++) {
 		mood = (enum mood)m;
-		sweep_boundaries(target, stride);
-		assert_at_least(sweep.interrupted, 1);
-		if (m == MOODS - 1)
-			report_sweep(target, length, stride);
+		sweep_with(target, allocate_and_free, &record);
 		sweep_run(target, 0, 1); /* all in one */
-		fail_if(mm_verify(), target->name);
+		fail_if(mm_verify());
 	}
+	note_record(&record);
+	assert_at_most(nr_records, TARGETS - 1);
+	records[nr_records++] = record;
+	if (nr_cpus_online() == 1 && !target->costly) /* each of several would take part, and slowly */
+		sweep_emptied(target, &record);
+	scene_end();
 	give_everything();
-	fail_if(broken, target->name);
+	fail_if(broken);
 }
 
-static void sweep_kind(enum kind from, enum kind to, bool cold)
+static void sweep_kinds(enum kind from, enum kind to)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
-		if (targets[i].kind >= from && targets[i].kind <= to && targets[i].cold == cold)
+		if (targets[i].kind >= from && targets[i].kind <= to)
 			sweep_target(&targets[i]);
 	}
 }
 
 static void kmalloc_and_kfree_may_be_interrupted_anywhere(void)
 {
-	sweep_kind(SMALL, EXACT, false);
-}
-
-static void kmalloc_and_kfree_may_be_interrupted_where_slabs_come_and_go(void)
-{
-	sweep_kind(SMALL, EXACT, true);
+	sweep_kinds(SMALL, EXACT);
 }
 
 static void object_caches_may_be_interrupted_anywhere(void)
 {
-	sweep_kind(OBJECT, OBJECT, false);
+	sweep_kinds(OBJECT, STRAIGHT);
+}
+
+static void object_caches_may_be_interrupted_where_there_is_no_memory_for_magazines(void)
+{
+	test_warnings_begin();
+	for (size_t i = 0; i < ARRAY_SIZE(starving_targets); i++) {
+		scarce = true;
+		sweep_target(&starving_targets[i]);
+	}
+	test_warnings_end();
 }
 
 static void the_page_allocator_may_be_interrupted_anywhere(void)
 {
-	sweep_kind(PAGE, BLOCK, false);
-}
-
-static void the_page_allocator_may_be_interrupted_after_everything_was_reclaimed(void)
-{
-	sweep_kind(PAGE, BLOCK, true);
+	sweep_kinds(PAGE, BLOCK);
 }
 
 static void vmalloc_and_vfree_may_be_interrupted_anywhere(void)
 {
-	sweep_kind(AREA, AREA, false);
+	sweep_kinds(AREA, AREA);
+}
+
+/* Of what was swept before this case: alone it has nothing to say. */
+static void all_boundaries_were_met_and_fast_paths_mask_nothing(void)
+{
+	size_t open = 0, masked = 0, interrupted = 0, restarts = 0;
+
+	if (nr_records < TARGETS)
+		test_skip("only with all the sweeps before it");
+	for (const struct record *record = records; record < records + nr_records; record++) {
+		if (record->fast) {
+			assert_int_equal(record->masked, 0);
+			assert_at_least(record->restarts, 1);
+		}
+		open += record->open;
+		masked += record->masked;
+		interrupted += record->interrupted;
+		restarts += record->restarts;
+	}
+	test_note("sweep: %zu boundaries in %zu calls, %zu interrupted, %zu masked, %zu restarts, all met",
+	          open + masked, nr_records, interrupted, masked, restarts);
 }
 
 /* ---- The same from a real timer, wherever it strikes ---- */
@@ -709,6 +1004,18 @@ static bool has_ticked_enough(uint64_t cycles)
 	return ticks >= TICKS_WANTED || cycles > (ticks >= TICKS_ENOUGH ? 1UL << 30 : 1UL << 34);
 }
 
+/* Without scenes, which are for who knows when he is interrupted. */
+static void call_random(struct rng *rng)
+{
+	const struct target *target = &targets[rng_below(rng, ARRAY_SIZE(targets))];
+
+	begin_target(target);
+	prepare_handler();
+	prepare_results(target);
+	target->call();
+	conclude(target);
+}
+
 static void a_timer_that_allocates_and_frees_disturbs_nobody(void)
 {
 	struct rng rng;
@@ -716,19 +1023,12 @@ static void a_timer_that_allocates_and_frees_disturbs_nobody(void)
 	uint64_t start = rdtsc();
 
 	rng_seed(&rng, test_seed());
-	about = SMALL;
+	begin_target(&targets[0]);
 	timer_start(TICKS_PER_SECOND, tick);
 	irq_enable();
-	for (; !has_ticked_enough(rdtsc() - start); calls++) {
-		const struct target *target = &targets[rng_below(&rng, ARRAY_SIZE(targets))];
-		if (target->cold)
-			continue;
+	for (; !has_ticked_enough(rdtsc() - start) && !broken; calls++) {
 		test_step(calls);
-		prepare(target);
-		target->call();
-		conclude(target);
-		if (broken)
-			break;
+		call_random(&rng);
 	}
 	timer_stop();
 	test_note("%zu calls, %u ticks", calls, ticks);
@@ -737,171 +1037,82 @@ static void a_timer_that_allocates_and_frees_disturbs_nobody(void)
 	assert_at_least(ticks, TICKS_ENOUGH);
 }
 
-/* ---- Does a sweep see what it looks for? ---- */
+/* ---- And from another CPU's real interrupts, which empty what this one keeps ---- */
 
-static struct {
-	volatile size_t top;
-	unsigned items[KIN_MAX];        /* item n is n */
-	unsigned times_popped[KIN_MAX]; /* by call and handler */
-} stack;
+enum { EMPTYINGS_WANTED = 400, EMPTYINGS_ENOUGH = 20 };
 
-static unsigned pop(void)
+static unsigned emptyings; /* atomic */
+static bool enough;        /* atomic */
+
+static void want_it_back_again_and_again(void *unused)
 {
-	size_t top = stack.top - 1;
-	unsigned item = stack.items[top];
-
-	stack.top = top; /* whoever came in between has the same item */
-	return item;
-}
-
-static void pop_in_handler(void)
-{
-	stack.times_popped[pop()]++;
-}
-
-static unsigned popped; /* by the call */
-
-static void call_pop(void)
-{
-	popped = pop();
-}
-
-static void call_pop_masked(void)
-{
-	irqflags_t flags = irq_save();
-
-	popped = pop();
-	irq_restore(flags);
-}
-
-/* The same as a sequence that is restarted: its last instruction alone changes anything. */
-unsigned restartable_pop(volatile size_t *top, const unsigned *items);
-extern const char restartable_pop_end[];
-__asm__(".pushsection .text; .type restartable_pop, @function\n"
-        "restartable_pop:\n\t"
-        "movq	(%rdi), %rax\n\t"
-        "decq	%rax\n\t"
-        "movl	(%rsi, %rax, 4), %ecx\n\t"
-        "movq	%rax, (%rdi)\n"
-        "restartable_pop_end:\n\t"
-        "movl	%ecx, %eax\n\t"
-        "ret\n"
-        ".popsection");
-
-static void restart_pop(struct trap_frame *frame)
-{
-	if (frame->rip - (uintptr_t)restartable_pop <
-	    (uintptr_t)restartable_pop_end - (uintptr_t)restartable_pop)
-		frame->rip = (uintptr_t)restartable_pop;
-}
-
-static void call_pop_restartable(void)
-{
-	popped = restartable_pop(&stack.top, stack.items);
-}
-
-/* One run over a full stack. Counts the items that were popped twice. */
-static bool pop_interrupted(void (*call)(void), size_t due, size_t stride, size_t *collisions)
-{
-	for (unsigned i = 0; i < KIN_MAX; i++) {
-		stack.items[i] = i;
-		stack.times_popped[i] = 0;
+	(void)unused;
+	while (!__atomic_load_n(&enough, __ATOMIC_RELAXED)) {
+		want_it_back();
+		__atomic_fetch_add(&emptyings, 1, __ATOMIC_RELAXED);
 	}
-	stack.top = KIN_MAX;
-	bool met = run_interrupted(call, due, stride);
-	stack.times_popped[popped]++;
-	for (unsigned i = 0; i < KIN_MAX; i++)
-		*collisions += stack.times_popped[i] > 1;
-	return met;
 }
 
-static size_t sweep_pop(void (*call)(void), void (*restart)(struct trap_frame *frame))
+static bool was_emptied_enough(uint64_t cycles)
 {
-	size_t collisions = 0;
-
-	begin_sweep(pop_in_handler);
-	sweep.restart = restart;
-	for (size_t due = 0; pop_interrupted(call, due, 0, &collisions); due = sweep.last + 1)
-		;
-	test_note("%zu boundaries, %zu interrupted, %zu masked, %zu restarts, %zu collisions",
-	          sweep.interrupted + sweep.masked, sweep.interrupted, sweep.masked, sweep.restarts,
-	          collisions);
-	return collisions;
+	unsigned seen = __atomic_load_n(&emptyings, __ATOMIC_RELAXED);
+	return seen >= EMPTYINGS_WANTED || cycles > (seen >= EMPTYINGS_ENOUGH ? 1UL << 29 : 1UL << 34);
 }
 
-static void a_stack_that_two_instructions_pop_is_found_out(void)
+/* In steps, for then the interrupts come between any two instructions, not only where the emulator looks for some. */
+static void step_through_both(const struct target *taking, const struct target *giving)
 {
-	size_t collisions = sweep_pop(call_pop, restart_interrupted_sequence);
-
-	assert_at_least(collisions, 1);
-	assert_at_most(collisions,
-	               sweep.interrupted - 2); /* before the first and after the last it is sound */
-	assert_int_equal(sweep.masked, 0);
+	begin_target(taking);
+	step_call(taking->call, STEP_NEVER - 1, 0);
+	for (size_t i = 0; i < count; i++) {
+		if (results[i].memory)
+			stamp(&results[i], taking->kind, results[i].memory);
+		else
+			notice_refusal();
+	}
+	check_stamps(results, count);
+	step_call(giving->call, STEP_NEVER - 1, 0);
+	memset(results, 0, sizeof(results));
 }
 
-static void the_same_stack_with_interrupts_masked_is_sound(void)
+static void empty_while_stepping(const struct target *taking, const struct target *giving)
 {
-	assert_int_equal(sweep_pop(call_pop_masked, restart_interrupted_sequence), 0);
-	assert_at_least(sweep.interrupted, 2);
-	assert_at_least(sweep.masked, 2);
+	uint64_t start = rdtsc();
+	size_t calls = 0;
+
+	begin_target(taking);
+	enough = false;
+	emptyings = 0;
+	step_begin(do_nothing);
+	cpu_start_work(1, want_it_back_again_and_again, NULL);
+	for (; !was_emptied_enough(rdtsc() - start) && !broken; calls += 2)
+		step_through_both(taking, giving);
+	__atomic_store_n(&enough, true, __ATOMIC_RELAXED);
+	cpu_wait_work(1);
+	test_note("%s and back: %zu calls, emptied %u times", taking->name, calls, emptyings);
+	assert_sound(step_broken());
+	assert_sound(broken);
+	assert_sound(mm_verify());
+	assert_at_least(emptyings, EMPTYINGS_ENOUGH);
 }
 
-/* The sequence has three boundaries inside: behind each instruction but the last. */
-static void the_same_stack_popped_by_a_sequence_that_is_restarted_is_sound(void)
+static void a_cpu_that_is_emptied_by_another_again_and_again_loses_nothing(void)
 {
-	size_t collisions = sweep_pop(call_pop_restartable, restart_pop);
+	static const struct target pairs[][2] = {
+	        {{"8 x kmalloc(64)", call_kmalloc, SMALL, .count = 8}, {"", call_kfree, SMALL, .count = 8}},
+	        {{"8 x kmem_cache_alloc", call_cache_alloc, LAYERED, .count = 8},
+	         {"", call_cache_free, LAYERED, .count = 8}},
+	        {{"8 x alloc_pages(0)", call_alloc_pages, PAGE, .count = 8},
+	         {"", call_free_pages, PAGE, .count = 8}},
+	        {{"alloc_pages(3)", call_alloc_block, BLOCK, .count = 1},
+	         {"", call_free_block, BLOCK, .count = 1}},
+	        {{"vmalloc(3 pages)", call_vmalloc, AREA, .count = 1}, {"", call_vfree, AREA, .count = 1}},
+	};
 
-	assert_int_equal(collisions, 0);
-	assert_int_equal(sweep.restarts, 3);
-	assert_int_equal(sweep.masked, 0);
-	assert_at_least(sweep_pop(call_pop_restartable, restart_interrupted_sequence), 1);
-}
-
-static void a_run_interrupted_everywhere_gets_out_of_a_restarted_sequence(void)
-{
-	size_t collisions = 0;
-
-	begin_sweep(pop_in_handler);
-	sweep.restart = restart_pop;
-	pop_interrupted(call_pop_restartable, 0, 1, &collisions);
-	assert_int_equal(collisions, 0);
-	assert_int_equal(sweep.restarts, 3);
-	assert_null(broken);
-}
-
-static void count_only(void)
-{
-}
-
-static unsigned runs_begun;
-
-static void call_nothing(void)
-{
-	runs_begun++;
-	__asm__ volatile("nop; nop; nop; nop");
-}
-
-/* `count_only` changes nothing, so each boundary is met once, whichever way. */
-static void each_way_to_sweep_meets_each_boundary(void)
-{
-	begin_sweep(count_only);
-	run_interrupted(call_nothing, 0, 1);
-	size_t length = sweep.at;
-	assert_int_equal(sweep.interrupted, length);
-	assert_at_least(length, 5);
-
-	begin_sweep(count_only);
-	runs_begun = 0;
-	for (size_t due = 0; run_interrupted(call_nothing, due, 0); due = sweep.last + 1)
-		assert_int_equal(sweep.last, due);
-	assert_int_equal(sweep.interrupted, length);
-	assert_int_equal(runs_begun, length + 1);
-
-	begin_sweep(count_only);
-	for (size_t due = 0; due < 3; due++)
-		run_interrupted(call_nothing, due, 3);
-	assert_int_equal(sweep.interrupted, length);
-	assert_false(in_interrupt());
+	if (nr_cpus_online() < 2)
+		test_skip("one CPU is online, this needs two");
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
+		empty_while_stepping(&pairs[i][0], &pairs[i][1]);
 }
 
 /* ---- Around each case ---- */
@@ -915,22 +1126,35 @@ static void set_up(void)
 	enabled_before = irqs_enabled();
 	timer_stop(); /* what it interrupts would not be what is counted */
 	irq_enable();
-	debug_step_hook(step);
 	rng_seed(&handler_rng, ~test_seed());
-	cache = kmem_cache_create("sweep", size_of[OBJECT], 0, 0, NULL);
+	plain = kmem_cache_create("sweep", size_of[OBJECT], 0, 0, NULL);
+	layered = kmem_cache_create("sweep-layered", size_of[LAYERED], 0, 0, construct);
+	straight = kmem_cache_create("sweep-straight", size_of[STRAIGHT], 0, SLAB_NOMAGAZINE, construct);
 	mood = EXCHANGING;
 	broken = NULL;
+	scarce = false;
 	ticks = 0;
 	runs = 0;
+}
+
+static void stop_other_cpu(void)
+{
+	__atomic_store_n(&enough, true, __ATOMIC_RELAXED);
+	if (nr_cpus_online() > 1)
+		cpu_wait_work(1);
 }
 
 static void tear_down(void)
 {
 	timer_stop();
-	sweep.stepping = false;
-	debug_step_hook(NULL);
+	step_end();
+	stop_other_cpu();
+	scene_end();
 	give_everything();
-	kmem_cache_destroy(cache);
+	scarce = false;
+	kmem_cache_destroy(straight);
+	kmem_cache_destroy(layered);
+	kmem_cache_destroy(plain);
 	if (timer_before.hz)
 		timer_start(timer_before.hz, timer_before.tick);
 	if (!enabled_before)
@@ -938,18 +1162,15 @@ static void tear_down(void)
 }
 
 static const struct test_case cases[] = {
-        TEST_CASE(each_way_to_sweep_meets_each_boundary),
-        TEST_CASE(a_stack_that_two_instructions_pop_is_found_out),
-        TEST_CASE(the_same_stack_with_interrupts_masked_is_sound),
-        TEST_CASE(the_same_stack_popped_by_a_sequence_that_is_restarted_is_sound),
-        TEST_CASE(a_run_interrupted_everywhere_gets_out_of_a_restarted_sequence),
         TEST_CASE(kmalloc_and_kfree_may_be_interrupted_anywhere),
-        TEST_CASE(kmalloc_and_kfree_may_be_interrupted_where_slabs_come_and_go),
         TEST_CASE(object_caches_may_be_interrupted_anywhere),
+        TEST_CASE(object_caches_may_be_interrupted_where_there_is_no_memory_for_magazines),
         TEST_CASE(the_page_allocator_may_be_interrupted_anywhere),
-        TEST_CASE(the_page_allocator_may_be_interrupted_after_everything_was_reclaimed),
         TEST_CASE(vmalloc_and_vfree_may_be_interrupted_anywhere),
+        TEST_CASE(all_boundaries_were_met_and_fast_paths_mask_nothing),
         TEST_CASE(a_timer_that_allocates_and_frees_disturbs_nobody),
+        TEST_CASE(a_cpu_that_is_emptied_by_another_again_and_again_loses_nothing),
 };
 
+extern const struct test_suite sweep_suite;
 const struct test_suite sweep_suite = TEST_SUITE("sweep", cases, .set_up = set_up, .tear_down = tear_down);
