@@ -1,6 +1,5 @@
 /*
- * The page allocator: one buddy per zone behind one lock each, lists of each CPU's own in front of them, and the
- * policy around them.
+ * The page allocator: one buddy per zone behind one lock each, and the policy around them.
  *
  * A request names the highest zone it can live with. It takes from there downward, never upward, as each
  * zone's memory serves every use of the zones above it. A zone keeps the last `reserve` frames for
@@ -10,17 +9,7 @@
  *	take downward ──► shrinkers, all CPUs' lists, take again ──► __GFP_NOFAIL: take the reserve, or panic
  *	                                                        └──► refuse: NULL and one warning
  *
- * Blocks of order 0 to 3 come from and go to a list of the CPU that asks, one per zone and order:
- *
- *	CPU 0   [ · · · · ↕ ]      CPU 1   [ · · ↕ ]          alloc and free: one push or pop, no lock
- *	              ║ a batch          ║                     refill, drain: one lock round for a batch
- *	       ═══════╩══════════════════╩═══════
- *	         zone's lock │ zone's buddy
- *
- * A list is a struct cpu_stack (<arch/cpu_stack.h>): push and pop are restartable sequences, so that an interrupt
- * handler may allocate and free at any instruction, and nothing is paid for it. Refilling and draining, and all that
- * reaches for another CPU's list, run on the CPU whose list it is with interrupts masked. Blocks freed by another CPU
- * than they came from go home by a drain, a batch at a time.
+ * Blocks of order 0 to 3 come from and go to lists of the CPU that asks (page_cpu.c); the zones are met a batch at a time.
  *
  * Z1  Every zone's buddy is sound (buddy.c, I1 to I7).
  * Z2  The zones' spans are disjoint, ascending, and cut at ZONE_DMA_END and ZONE_DMA32_END: a frame's number
@@ -29,16 +18,10 @@
  * Z4  An exact allocation is what buddy_trim() leaves of a block: one per bit of the number of pages, largest
  *     first. The first is PAGE_EXACT (PAGE_KMALLOC while kmalloc() has it) and knows the number, the others are
  *     PAGE_TAIL and know the first. So no part can be freed by itself, nor the whole as something else.
- * Z5  A block in a CPU's list is PAGE_CACHED, of that list's zone and order, and in no other list. The buddy takes
- *     it for held, so it does not merge; it is free in every other respect. What a CPU keeps it may use, reserve or
- *     not.
  *
  * Locking: one zone lock at a time, for a bounded number of blocks (the batches below); only
  * alloc_pages_range() walks free lists under it. Nothing is cleared, reclaimed, warned about or reported while
  * it is held.
- *
- * Wrong frees are noticed before a block enters a list, by its entry alone. Two CPUs that free one block within the
- * same few instructions both find it held; then its second allocation, or the drain of a list, finds it so, and says so.
  *
  * Mistakes. All name the call; those of the free functions continue "pfn 0x… order …: " and then, exactly:
  *
@@ -78,7 +61,7 @@ enum {
 	BULK_BY_ONE = 16, /* so few frames come and go through the CPU's list */
 
 	BATCH_FRACTION = 1024, /* of a zone: what a CPU's list moves at a time */
-	BATCH_MAX = 63,        /* a list holds two batches */
+	BATCH_MAX = 63,
 };
 
 struct zone zones[NR_ZONES] = {
@@ -98,9 +81,6 @@ static const uint64_t zone_end[NR_ZONES] = {
 
 /* The first zone that has memory at all, from the top: where a request without zone flags begins. */
 static unsigned top_zone = ZONE_NORMAL;
-
-/* The booting CPU's lists. */
-static struct page_cpu boot_lists;
 
 /* Z2 */
 static inline unsigned zone_index(pfn_t frame)
@@ -125,8 +105,7 @@ void page_alloc_init(pfn_t end)
 		start = stop;
 	}
 	top_zone = ZONE_NORMAL;
-	memset(&boot_lists, 0, sizeof(boot_lists)); /* no capacity yet: everything goes the long way */
-	this_cpu()->pages = &boot_lists;
+	page_cpu_init();
 }
 
 void page_alloc_add(struct prange range)
@@ -144,15 +123,6 @@ void page_alloc_add(struct prange range)
 	}
 }
 
-/* Room for two batches of each zone's frames, in blocks of each order. */
-static void size_lists(struct page_cpu *lists)
-{
-	for (unsigned z = 0; z < NR_ZONES; z++) {
-		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++)
-			page_cpu_list(lists, z, order)->capacity = 2 * (zones[z].batch >> order);
-	}
-}
-
 void page_alloc_ready(void)
 {
 	for (unsigned z = 0; z < NR_ZONES; z++) {
@@ -162,24 +132,7 @@ void page_alloc_ready(void)
 		if (zone->buddy.nr_managed)
 			top_zone = z;
 	}
-	size_lists(&boot_lists);
-}
-
-bool page_cpu_create(struct cpu *cpu)
-{
-	struct page_cpu *lists = alloc_pages_exact(sizeof(*lists), GFP_KERNEL | __GFP_ZERO);
-
-	if (!lists)
-		return false;
-	size_lists(lists);
-	cpu->pages = lists;
-	return true;
-}
-
-void page_cpu_destroy(struct cpu *cpu)
-{
-	free_pages_exact(cpu->pages, sizeof(*cpu->pages));
-	cpu->pages = NULL;
+	page_cpu_size(this_cpu()->pages);
 }
 
 /* What was asked, by whom: one of these per public call. */
@@ -238,113 +191,14 @@ static inline unsigned highest_zone(gfp_t gfp)
 	return gfp & __GFP_DMA ? ZONE_DMA : ZONE_DMA32;
 }
 
-/* ---- This CPU's lists ---------------------------------------------------------------------------------- */
-
-static NORETURN void report_not_cached(const struct page *page)
-{
-	panic("alloc_pages: pfn 0x%lx in the list of CPU %u is %s, order %u: freed twice at once, or its entry was written over; last held by %pS",
-	      page_to_pfn(page).raw, this_cpu()->id, page_type_name(page->type), page->order,
-	      (void *)page_caller(page));
-}
-
-/* Z5 ends: a block from a list becomes the caller's. */
+/* Z5 ends: a block from a list (page_cpu.c) becomes the caller's. */
 static ALWAYS_INLINE struct page *issue(struct page *page, unsigned order, uintptr_t caller)
 {
 	if (unlikely(!page_is_head(page, PAGE_CACHED, order)))
-		report_not_cached(page);
+		page_cpu_report(page);
 	page_set_head(page, PAGE_HELD, order);
 	page->caller = (uint32_t)caller;
 	return page;
-}
-
-/* A batch out of the buddy, if it has one to spare. Interrupts masked. */
-static void list_refill(struct zone *zone, unsigned order, struct cpu_stack *list)
-{
-	struct buddy *buddy = &zone->buddy;
-	size_t keep = zone->reserve + (1UL << order);
-
-	spin_lock(&zone->lock);
-	for (uint32_t wanted = list->capacity / 2; wanted && buddy->nr_free >= keep; wanted--) {
-		struct page *page = buddy_alloc(buddy, order);
-		if (!page)
-			break;
-		page_set_type(page, PAGE_CACHED);
-		cpu_stack_push(list, page);
-	}
-	spin_unlock(&zone->lock);
-	cpu_count(COUNT_PAGE_REFILLS, 1);
-}
-
-/*
- * The list's oldest `count` blocks go to the buddy; what was freed last stays. What is not as Z5 says stays away from the
- * buddy, and is reported. Interrupts masked.
- */
-static void list_drain(struct zone *zone, unsigned order, struct cpu_stack *list, uint32_t count)
-{
-	const struct page *wrong = NULL;
-
-	spin_lock(&zone->lock);
-	for (uint32_t i = 0; i < count; i++) {
-		struct page *page = list->items[i];
-		if (unlikely(!page_is_head(page, PAGE_CACHED, order))) {
-			wrong = page;
-			continue;
-		}
-		page_set_type(page, PAGE_HELD);
-		if (unlikely(buddy_free(&zone->buddy, page_to_pfn(page), order)))
-			wrong = page;
-	}
-	spin_unlock(&zone->lock);
-	__atomic_store_n(&list->count, list->count - count, __ATOMIC_RELAXED);
-	memmove(list->items, list->items + count, list->count * sizeof(*list->items));
-	cpu_count(COUNT_PAGE_DRAINS, 1);
-	if (unlikely(wrong))
-		report_not_cached(wrong);
-}
-
-/* All lists of this CPU; *blocks grows by the frames of what a request for single frames could not have had. */
-static void drain_this_cpu(void *larger)
-{
-	irqflags_t flags = irq_save();
-	for (unsigned z = 0; z < NR_ZONES; z++) {
-		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++) {
-			struct cpu_stack *list = page_cpu_list(this_cpu()->pages, z, order);
-			if (!list->count)
-				continue;
-			if (order)
-				__atomic_fetch_add((size_t *)larger, (size_t)list->count << order,
-				                   __ATOMIC_RELAXED);
-			list_drain(&zones[z], order, list, list->count);
-		}
-	}
-	irq_restore(flags);
-}
-
-static void drain_other_cpu(void *drained)
-{
-	size_t singles = 0;
-
-	for (unsigned z = 0; z < NR_ZONES; z++)
-		singles += page_cpu_list(this_cpu()->pages, z, 0)->count;
-	__atomic_fetch_add((size_t *)drained, singles, __ATOMIC_RELAXED);
-	drain_this_cpu(drained);
-}
-
-/* Frames that requests of this CPU could not have had before, or not in larger blocks. */
-static size_t drain_every_cpu(void)
-{
-	size_t drained = 0;
-	cpuset_t others = cpus_online() & ~(1ULL << this_cpu()->id);
-
-	if (others)
-		cpu_call(others, drain_other_cpu, &drained);
-	drain_this_cpu(&drained);
-	return drained;
-}
-
-void drain_all_pages(void)
-{
-	(void)drain_every_cpu();
 }
 
 /* From the zone's lists, wholly inside the range that was asked for, if one was. */
@@ -375,16 +229,10 @@ static struct page *zone_take(struct zone *zone, const struct request *want, siz
 }
 
 /* From this CPU's list, refilled if it is empty. */
-static struct page *list_take(struct zone *zone, const struct request *want)
+static struct page *list_take(struct zone *zone, unsigned order, uintptr_t caller)
 {
-	irqflags_t flags = irq_save();
-	struct cpu_stack *list = page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), want->order);
-
-	if (!list->count)
-		list_refill(zone, want->order, list);
-	struct page *page = cpu_stack_pop(list);
-	irq_restore(flags);
-	return page ? issue(page, want->order, want->caller) : NULL;
+	struct page *page = page_cpu_take(zone, order);
+	return page ? issue(page, order, caller) : NULL;
 }
 
 static inline bool is_listed(const struct request *want)
@@ -398,7 +246,7 @@ static struct page *take(const struct request *want, bool use_reserve)
 		struct zone *zone = &zones[z];
 		if (!zone->buddy.nr_managed)
 			continue;
-		struct page *page = is_listed(want) ? list_take(zone, want) : NULL;
+		struct page *page = is_listed(want) ? list_take(zone, want->order, want->caller) : NULL;
 		if (!page)
 			page = zone_take(zone, want, use_reserve ? 0 : zone->reserve);
 		if (page)
@@ -420,8 +268,7 @@ static NOINLINE struct page *take_hard(const struct request *want)
 			page = take(want, use_reserve);
 		} while (!page && nofail && freed);
 	} else {
-		size_t larger = 0;
-		drain_this_cpu(&larger); /* all that may be had without waiting for others */
+		page_cpu_drain_own(); /* all that may be had without waiting for others */
 		page = take(want, use_reserve);
 	}
 	if (!page && nofail) {
@@ -575,7 +422,8 @@ static size_t take_bulk(const struct request *want, size_t count, struct page **
 
 	for (int z = (int)highest_zone(want->gfp); z >= 0 && got < count; z--) {
 		struct page *page;
-		while (count - got && count - got <= BULK_BY_ONE && (page = list_take(&zones[z], want)))
+		while (count - got && count - got <= BULK_BY_ONE &&
+		       (page = list_take(&zones[z], want->order, want->caller)))
 			pages[got++] = page;
 		got += zone_take_bulk(&zones[z], use_reserve ? 0 : zones[z].reserve, count - got, pages + got,
 		                      (uint32_t)want->caller);
@@ -694,23 +542,6 @@ static NOINLINE void release_slow(const char *call, pfn_t frame, unsigned order)
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
-/* Puts a block that Z5 holds for into the list of this CPU, which is full: half of it goes home first. */
-static NOINLINE void list_put_slow(struct zone *zone, struct page *page, unsigned order)
-{
-	irqflags_t flags = irq_save();
-	struct cpu_stack *list = page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), order);
-
-	if (list->count == list->capacity)
-		list_drain(zone, order, list, list->capacity - list->capacity / 2);
-	if (!cpu_stack_push(list, page)) { /* a zone too small for lists */
-		page_set_type(page, PAGE_HELD);
-		irq_restore(flags);
-		release_slow("__free_pages", page_to_pfn(page), order);
-		return;
-	}
-	irq_restore(flags);
-}
-
 /*
  * The one question of a free: is this frame the head of a held block of this order? As its head was checked when it was
  * handed out, alignment and span need no question of their own. Whoever asks wrongly is judged under the zone's lock.
@@ -728,8 +559,12 @@ static ALWAYS_INLINE void release(const char *call, pfn_t frame, unsigned order)
 	unsigned z = zone_index(frame);
 	DEBUG_ASSERT(!page->unflushed); /* vmap_range.c: some CPU may still reach it */
 	page_set_type(page, PAGE_CACHED);
-	if (unlikely(!cpu_stack_push(page_cpu_list(this_cpu()->pages, z, order), page)))
-		list_put_slow(&zones[z], page, order);
+	if (likely(cpu_stack_push(page_cpu_list(this_cpu()->pages, z, order), page)))
+		return;
+	if (!page_cpu_put(&zones[z], order, page)) { /* a zone too small for lists */
+		page_set_type(page, PAGE_HELD);
+		release_slow(call, frame, order);
+	}
 }
 
 void __free_pages(struct page *page, unsigned order)
@@ -882,20 +717,7 @@ size_t reclaim_pages(void)
 	DEBUG_ASSERT(this_cpu()->held_locks == 0); /* a shrinker takes locks of every rank */
 	list_for_each_entry (shrinker, &shrinkers, link)
 		freed += shrinker->shrink();
-	return freed + drain_every_cpu();
-}
-
-/* Exact while nobody else allocates or frees. */
-size_t zone_free_pages(const struct zone *zone)
-{
-	size_t sum = __atomic_load_n(&zone->buddy.nr_free, __ATOMIC_RELAXED);
-
-	for (unsigned id = 0; id < cpus_possible(); id++) {
-		const struct cpu *cpu = cpu_by_id(id);
-		if (cpu && cpu->pages)
-			sum += page_cpu_frames(cpu->pages, (unsigned)(zone - zones));
-	}
-	return sum;
+	return freed + page_cpu_drain_all();
 }
 
 size_t nr_free_pages(void)

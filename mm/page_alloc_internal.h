@@ -1,4 +1,6 @@
-/* What page_alloc.c and its verifier share: each CPU's lists of free blocks. page_alloc.c tells what they mean. */
+/*
+ * What page_alloc.c, page_cpu.c and their verifier share: each CPU's lists of free blocks. page_cpu.c tells what they mean.
+ */
 #ifndef MM_PAGE_ALLOC_INTERNAL_H
 #define MM_PAGE_ALLOC_INTERNAL_H
 
@@ -32,5 +34,21 @@ static inline size_t page_cpu_frames(struct page_cpu *lists, unsigned zone)
 	}
 	return frames;
 }
+
+/* The booting CPU has lists, without room: page_cpu_size() gives them room for two batches of each zone. */
+void page_cpu_init(void);
+void page_cpu_size(struct page_cpu *lists);
+
+/* The long ways of this CPU's list: pops, out of a batch of the zone's if it is empty; NULL if the zone has none to spare. */
+struct page *page_cpu_take(struct zone *zone, unsigned order);
+/* Pushes, when it is full after half of it went home. pre: PAGE_CACHED. False if there is no list: the zone is too small. */
+bool page_cpu_put(struct zone *zone, unsigned order, struct page *page);
+
+/* This CPU's lists go home. All CPUs' do; frames that this CPU could not have used before, or not in larger blocks. */
+void page_cpu_drain_own(void);
+size_t page_cpu_drain_all(void);
+
+/* What a list of this CPU holds is not PAGE_CACHED. */
+NORETURN void page_cpu_report(const struct page *page);
 
 #endif

@@ -5,21 +5,7 @@
 #ifndef ARCH_CPU_STACK_H
 #define ARCH_CPU_STACK_H
 
-#include <lib/compiler.h>
-
-struct cpu_stack {
-	uint32_t count, capacity;
-	void *items[];
-};
-
-struct cpu_pair {
-	void *first, *second;
-};
-struct cpu_magazine {
-	uint32_t used, size; /* bytes of pairs[] */
-	struct cpu_magazine *next;
-	struct cpu_pair pairs[];
-};
+#include <arch/cpu_stack_types.h>
 
 static ALWAYS_INLINE void *cpu_stack_pop(struct cpu_stack *stack)
 {

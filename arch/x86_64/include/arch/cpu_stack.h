@@ -15,26 +15,7 @@
 #ifndef ARCH_CPU_STACK_H
 #define ARCH_CPU_STACK_H
 
-#include <lib/compiler.h>
-
-/* A stack of pointers. */
-struct cpu_stack {
-	uint32_t count, capacity;
-	void *items[];
-};
-
-/*
- * A stack of pairs, which the CPU reaches through a pointer that handlers may exchange: a magazine. In bytes, so that
- * an index needs no shift.
- */
-struct cpu_pair {
-	void *first, *second;
-};
-struct cpu_magazine {
-	uint32_t used, size; /* bytes of pairs[] */
-	struct cpu_magazine *next;
-	struct cpu_pair pairs[];
-};
+#include <arch/cpu_stack_types.h>
 
 _Static_assert(offsetof(struct cpu_stack, items) == 8, "the sequences below know it");
 _Static_assert(offsetof(struct cpu_magazine, pairs) == 16 && sizeof(struct cpu_pair) == 16,

@@ -1,0 +1,207 @@
+/*
+ * Each CPU's own lists of small free blocks, in front of the zones.
+ *
+ * Blocks of order 0 to 3 come from and go to a list of the CPU that asks, one per zone and order:
+ *
+ *	CPU 0   [ · · · · ↕ ]      CPU 1   [ · · ↕ ]          alloc and free: one push or pop, no lock
+ *	              ║ a batch          ║                     refill, drain: one lock round for a batch
+ *	       ═══════╩══════════════════╩═══════
+ *	         zone's lock │ zone's buddy
+ *
+ * A list is a struct cpu_stack (<arch/cpu_stack.h>): push and pop are restartable sequences, so that an interrupt
+ * handler may allocate and free at any instruction, and nothing is paid for it. Refilling and draining, and all that
+ * reaches for another CPU's list, run on the CPU whose list it is with interrupts masked. Blocks freed by another CPU
+ * than they came from go home by a drain, a batch at a time.
+ *
+ * Z5  A block in a CPU's list is PAGE_CACHED, of that list's zone and order, and in no other list. The buddy takes
+ *     it for held, so it does not merge; it is free in every other respect. What a CPU keeps it may use, reserve or
+ *     not.
+ *
+ * Wrong frees are noticed before a block enters a list, by its entry alone. Two CPUs that free one block within the
+ * same few instructions both find it held; then its second allocation, or the drain of a list, finds it so, and says so.
+ */
+#include <arch/cpu_stack.h>
+#include <arch/smp.h>
+#include <lib/panic.h>
+#include <lib/string.h>
+#include "page_alloc_internal.h"
+
+/* The booting CPU's lists. */
+static struct page_cpu boot_lists;
+
+void page_cpu_init(void)
+{
+	memset(&boot_lists, 0, sizeof(boot_lists)); /* no capacity yet: everything goes the long way */
+	this_cpu()->pages = &boot_lists;
+}
+
+static struct cpu_stack *own_list(const struct zone *zone, unsigned order)
+{
+	return page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), order);
+}
+
+/* Room for two batches of each zone's frames, in blocks of each order. */
+void page_cpu_size(struct page_cpu *lists)
+{
+	for (unsigned z = 0; z < NR_ZONES; z++) {
+		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++)
+			page_cpu_list(lists, z, order)->capacity = 2 * (zones[z].batch >> order);
+	}
+}
+
+bool page_cpu_create(struct cpu *cpu)
+{
+	struct page_cpu *lists = alloc_pages_exact(sizeof(*lists), GFP_KERNEL | __GFP_ZERO);
+
+	if (!lists)
+		return false;
+	page_cpu_size(lists);
+	cpu->pages = lists;
+	return true;
+}
+
+void page_cpu_destroy(struct cpu *cpu)
+{
+	free_pages_exact(cpu->pages, sizeof(*cpu->pages));
+	cpu->pages = NULL;
+}
+
+NORETURN void page_cpu_report(const struct page *page)
+{
+	panic("alloc_pages: pfn 0x%lx in the list of CPU %u is %s, order %u: freed twice at once, or its entry was written over; last held by %pS",
+	      page_to_pfn(page).raw, this_cpu()->id, page_type_name(page->type), page->order,
+	      (void *)page_caller(page));
+}
+
+/* A batch out of the buddy, if it has one to spare. Interrupts masked. */
+static void refill(struct zone *zone, unsigned order, struct cpu_stack *list)
+{
+	struct buddy *buddy = &zone->buddy;
+	size_t keep = zone->reserve + (1UL << order);
+
+	spin_lock(&zone->lock);
+	for (uint32_t wanted = list->capacity / 2; wanted && buddy->nr_free >= keep; wanted--) {
+		struct page *page = buddy_alloc(buddy, order);
+		if (!page)
+			break;
+		page_set_type(page, PAGE_CACHED);
+		cpu_stack_push(list, page);
+	}
+	spin_unlock(&zone->lock);
+	cpu_count(COUNT_PAGE_REFILLS, 1);
+}
+
+/*
+ * The list's oldest `count` blocks go to the buddy; what was freed last stays. What is not as Z5 says stays away from the
+ * buddy, and is reported. Interrupts masked.
+ */
+static void drain(struct zone *zone, unsigned order, struct cpu_stack *list, uint32_t count)
+{
+	const struct page *wrong = NULL;
+
+	spin_lock(&zone->lock);
+	for (uint32_t i = 0; i < count; i++) {
+		struct page *page = list->items[i];
+		if (unlikely(!page_is_head(page, PAGE_CACHED, order))) {
+			wrong = page;
+			continue;
+		}
+		page_set_type(page, PAGE_HELD);
+		if (unlikely(buddy_free(&zone->buddy, page_to_pfn(page), order)))
+			wrong = page;
+	}
+	spin_unlock(&zone->lock);
+	__atomic_store_n(&list->count, list->count - count, __ATOMIC_RELAXED);
+	memmove(list->items, list->items + count, list->count * sizeof(*list->items));
+	cpu_count(COUNT_PAGE_DRAINS, 1);
+	if (unlikely(wrong))
+		page_cpu_report(wrong);
+}
+
+/* All lists of this CPU; *blocks grows by the frames of what a request for single frames could not have had. */
+static void drain_this_cpu(void *larger)
+{
+	irqflags_t flags = irq_save();
+	for (unsigned z = 0; z < NR_ZONES; z++) {
+		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++) {
+			struct cpu_stack *list = page_cpu_list(this_cpu()->pages, z, order);
+			if (!list->count)
+				continue;
+			if (order)
+				__atomic_fetch_add((size_t *)larger, (size_t)list->count << order,
+				                   __ATOMIC_RELAXED);
+			drain(&zones[z], order, list, list->count);
+		}
+	}
+	irq_restore(flags);
+}
+
+static void drain_other_cpu(void *drained)
+{
+	size_t singles = 0;
+
+	for (unsigned z = 0; z < NR_ZONES; z++)
+		singles += page_cpu_list(this_cpu()->pages, z, 0)->count;
+	__atomic_fetch_add((size_t *)drained, singles, __ATOMIC_RELAXED);
+	drain_this_cpu(drained);
+}
+
+/* Frames that requests of this CPU could not have had before, or not in larger blocks. */
+size_t page_cpu_drain_all(void)
+{
+	size_t drained = 0;
+	cpuset_t others = cpus_online() & ~(1ULL << this_cpu()->id);
+
+	if (others)
+		cpu_call(others, drain_other_cpu, &drained);
+	drain_this_cpu(&drained);
+	return drained;
+}
+
+void page_cpu_drain_own(void)
+{
+	size_t larger = 0;
+	drain_this_cpu(&larger);
+}
+
+void drain_all_pages(void)
+{
+	(void)page_cpu_drain_all();
+}
+
+struct page *page_cpu_take(struct zone *zone, unsigned order)
+{
+	irqflags_t flags = irq_save();
+	struct cpu_stack *list = own_list(zone, order);
+
+	if (!list->count)
+		refill(zone, order, list);
+	struct page *page = cpu_stack_pop(list);
+	irq_restore(flags);
+	return page;
+}
+
+bool page_cpu_put(struct zone *zone, unsigned order, struct page *page)
+{
+	irqflags_t flags = irq_save();
+	struct cpu_stack *list = own_list(zone, order);
+
+	if (list->count == list->capacity && list->count)
+		drain(zone, order, list, list->capacity - list->capacity / 2);
+	bool put = cpu_stack_push(list, page);
+	irq_restore(flags);
+	return put;
+}
+
+/* Exact while nobody else allocates or frees. */
+size_t zone_free_pages(const struct zone *zone)
+{
+	size_t sum = __atomic_load_n(&zone->buddy.nr_free, __ATOMIC_RELAXED);
+
+	for (unsigned id = 0; id < cpus_possible(); id++) {
+		const struct cpu *cpu = cpu_by_id(id);
+		if (cpu && cpu->pages)
+			sum += page_cpu_frames(cpu->pages, (unsigned)(zone - zones));
+	}
+	return sum;
+}
