@@ -35,8 +35,9 @@ enum {
 	LAZY_AREAS = 64,
 	LAZY_PAGES =
 	        1024, /* 4 MiB that wait, on each CPU at most and for a flush that reclaim can have at once */
-	SPARE_SIZES = 16, /* ranges of 1 to 16 data pages are kept, */
-	SPARE_DEPTH = 15, /* so many of each */
+	SPARE_SIZES = 16,  /* ranges of 1 to 16 data pages are kept, */
+	SPARE_BYTES = 128, /* the stack of one size: */
+	SPARE_DEPTH = (SPARE_BYTES - sizeof(struct cpu_stack)) / sizeof(void *), /* so many, 15 */
 };
 
 /* Batches are on the stack: pointers and ranges, well below the frame limit. */
@@ -45,11 +46,8 @@ _Static_assert(LAZY_AREAS % RELEASE_BATCH == 0, "a full list is whole batches");
 struct cpu_ranges {
 	struct vmap_area *lazy[LAZY_AREAS];
 	uint32_t nr_lazy;
-	size_t nr_pages; /* of the lazy areas */
-	struct {
-		struct cpu_stack stack;
-		void *items[SPARE_DEPTH];
-	} spares[SPARE_SIZES];
+	size_t nr_pages;                                  /* of the lazy areas */
+	char spares[SPARE_SIZES][SPARE_BYTES] ALIGNED(8); /* each a struct cpu_stack of areas */
 };
 
 static struct cpu_ranges *ranges; /* one per possible CPU */
@@ -61,7 +59,7 @@ static struct cpu_ranges *own_ranges(void)
 
 static struct cpu_stack *spares_of(struct cpu_ranges *own, size_t pages)
 {
-	return &own->spares[pages - 1].stack;
+	return (struct cpu_stack *)(void *)own->spares[pages - 1];
 }
 
 static struct vrange data_range(const struct vmap_area *area)

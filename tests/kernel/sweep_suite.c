@@ -1056,7 +1056,7 @@ static void want_it_back_again_and_again(void *unused)
 static bool was_emptied_enough(uint64_t cycles)
 {
 	unsigned seen = __atomic_load_n(&emptyings, __ATOMIC_RELAXED);
-	return seen >= EMPTYINGS_WANTED || cycles > (seen >= EMPTYINGS_ENOUGH ? 1UL << 29 : 1UL << 34);
+	return seen >= EMPTYINGS_WANTED || cycles > (seen >= EMPTYINGS_ENOUGH ? 1UL << 28 : 1UL << 34);
 }
 
 /* In steps, for then the interrupts come between any two instructions, not only where the emulator looks for some. */
