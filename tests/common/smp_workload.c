@@ -1,4 +1,5 @@
 #include <smp_workload.h>
+#include <hoard.h>
 #include <arch/irq.h>
 #include <arch/smp.h>
 #include <lib/printer.h>
@@ -559,44 +560,15 @@ static void step(struct actor *actor)
 
 /* ---- All memory --------------------------------------------------------------------------------------------------- */
 
-/* A block that begins with where the next one is. */
-struct hoard {
-	struct hoard *next;
-	unsigned order;
-};
-
-static struct hoard *hoard_all(struct actor *actor)
-{
-	struct hoard *all = NULL;
-
-	for (int order = MAX_PAGE_ORDER; order >= 0; order--) {
-		struct page *page;
-		while ((page = alloc_pages(GFP_KERNEL | __GFP_NOWARN, (unsigned)order))) {
-			struct hoard *block = page_address(page);
-			*block = (struct hoard){all, (unsigned)order};
-			all = block;
-		}
-	}
-	count(&actor->counts->exhausted);
-	return all;
-}
-
-static void hoard_release(struct hoard *all)
-{
-	while (all) {
-		struct hoard *next = all->next;
-		__free_pages(virt_to_page(all), all->order);
-		all = next;
-	}
-}
-
 static void steps_while_exhausted(struct actor *actor)
 {
-	struct hoard *all = hoard_all(actor);
+	struct hoard hoard = {0};
 
+	hoard_take(&hoard, GFP_KERNEL, 0);
+	count(&actor->counts->exhausted);
 	for (unsigned i = 0; i < EXHAUSTED_STEPS; i++)
 		step(actor);
-	hoard_release(all);
+	hoard_release(&hoard);
 }
 
 /* ---- The whole ---------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include <lib/panic.h>
 #include <mm/page_alloc.h>
 #include <mm/vmalloc.h>
+#include <hoard.h>
 #include <test/test.h>
 #include "../../mm/page_alloc_internal.h"
 #include "../../mm/slab_internal.h"
@@ -239,41 +240,17 @@ void scene_reclaimed(void)
 	reclaim_pages();
 }
 
-/* A block that begins with where the next one is. */
-static struct hoard {
-	struct hoard *next;
-	unsigned order;
-} * hoard;
-
-static void hoard_pages(void)
-{
-	for (int order = MAX_PAGE_ORDER; order >= 0; order--) {
-		struct hoard *block;
-		while ((block = (void *)__get_free_pages(GFP_ATOMIC | __GFP_NOWARN, (unsigned)order))) {
-			*block = (struct hoard){hoard, (unsigned)order};
-			hoard = block;
-		}
-	}
-}
-
-static void release_hoard(void)
-{
-	while (hoard) {
-		struct hoard *block = hoard;
-		hoard = block->next;
-		free_pages((unsigned long)block, block->order);
-	}
-}
+static struct hoard hoard;
 
 /* The first is set with memory, later ones without: then the cache has the objects and the slabs that it needs. */
 void scene_starved(struct kmem_cache *cache)
 {
-	if (!hoard)
+	if (!hoard.first)
 		scene_slabs_only(cache, false);
 	else
 		kmem_cache_shrink(cache);
 	reclaim_pages();
-	hoard_pages();
+	hoard_take(&hoard, GFP_ATOMIC, 0);
 	assert_int_equal(own_slab(cache)->loaded->size, 0);
 	assert_int_equal(magazine_cache.nr_slabs, 0);
 	assert_at_least(cache->nr_slabs * slab_capacity(cache), cache->nr_active + 8);
@@ -281,7 +258,7 @@ void scene_starved(struct kmem_cache *cache)
 
 void scene_end(void)
 {
-	release_hoard();
+	hoard_release(&hoard);
 	open_stock(NULL);
 	close_page_stock();
 }

@@ -7,6 +7,7 @@
 #include <mm/mm.h>
 #include <mm/page_alloc.h>
 #include <mm/vmalloc.h>
+#include <hoard.h>
 #include <test/test.h>
 
 static struct stress stress;
@@ -202,31 +203,9 @@ static void fill_own_lists(void *unused)
 		vfree(vmalloc((1 + i % 7) * PAGE_SIZE));
 }
 
-/* A block that begins with where the next one is. */
-struct hoard {
-	struct hoard *next;
-	unsigned order;
-};
-
-static size_t hoard_frames(struct hoard **all)
-{
-	size_t frames = 0;
-
-	for (int order = MAX_PAGE_ORDER; order >= 0; order--) {
-		struct hoard *block;
-		while ((block = (void *)__get_free_pages(GFP_KERNEL | __GFP_HIGH | __GFP_NOWARN,
-		                                         (unsigned)order))) {
-			*block = (struct hoard){*all, (unsigned)order};
-			*all = block;
-			frames += 1UL << order;
-		}
-	}
-	return frames;
-}
-
 static void one_cpu_gets_every_last_page_while_the_others_keep_theirs_full(void)
 {
-	struct hoard *all = NULL;
+	struct hoard hoard = {0};
 
 	reclaim_pages();
 	size_t free_before = nr_free_pages();
@@ -237,13 +216,9 @@ static void one_cpu_gets_every_last_page_while_the_others_keep_theirs_full(void)
 		cpu_wait_work(id);
 	assert_at_most(nr_free_pages(), free_before - 1); /* some of it is in magazines and freed ranges */
 
-	size_t frames = hoard_frames(&all);
-	size_t left = nr_free_pages();
-	while (all) {
-		struct hoard *next = all->next;
-		free_pages((unsigned long)all, all->order);
-		all = next;
-	}
+	hoard_take(&hoard, GFP_KERNEL | __GFP_HIGH, 0);
+	size_t left = nr_free_pages(), frames = hoard.frames;
+	hoard_release(&hoard);
 	test_note("%zu of %zu frames, with %u CPUs keeping some", frames, free_before, nr_cpus_online());
 	assert_int_equal(left, 0);
 	assert_int_equal(frames, free_before);

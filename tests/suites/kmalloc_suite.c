@@ -4,7 +4,7 @@
  */
 #include <test/test.h>
 
-#include <hog.h>
+#include <hoard.h>
 #include <lib/align.h>
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
@@ -16,6 +16,13 @@
 static const size_t class_sizes[KMALLOC_CACHES] = {8,   16,  32,   64,   96,   128, 192,
                                                    256, 512, 1024, 2048, 4096, 8192};
 static struct slab_model model;
+
+static struct hoard hoard;
+
+static void end_hoard(void)
+{
+	hoard_release(&hoard);
+}
 
 static void *must(void *pointer)
 {
@@ -374,7 +381,7 @@ static void mixed_sizes_take_all_memory_and_give_all_back(void)
 	struct rng rng;
 
 	rng_seed(&rng, test_seed());
-	hog_frames(700);
+	hoard_take(&hoard, GFP_ATOMIC, 700);
 	while ((memory = kmalloc(8 + rng_below(&rng, 3 * PAGE_SIZE), GFP_ATOMIC | __GFP_NOWARN))) {
 		*memory = chain;
 		chain = memory;
@@ -388,7 +395,7 @@ static void mixed_sizes_take_all_memory_and_give_all_back(void)
 		chain = *memory;
 		kfree(memory);
 	}
-	hog_release();
+	hoard_release(&hoard);
 }
 
 /* ---- The caller's mistakes ----------------------------------------------------------------------------- */
@@ -560,4 +567,4 @@ static const struct test_case cases[] = {
 };
 
 extern const struct test_suite kmalloc_suite;
-const struct test_suite kmalloc_suite = TEST_SUITE("kmalloc", cases, .tear_down = hog_release);
+const struct test_suite kmalloc_suite = TEST_SUITE("kmalloc", cases, .tear_down = end_hoard);

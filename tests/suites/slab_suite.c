@@ -5,7 +5,7 @@
 #include <test/test.h>
 
 #include <arch/smp.h>
-#include <hog.h>
+#include <hoard.h>
 #include <lib/align.h>
 #include <mm/fault_inject.h>
 #include <mm/page_alloc.h>
@@ -48,6 +48,8 @@ static void end_caches(void)
 		kmem_cache_destroy(made[--nr_made]);
 }
 
+static struct hoard hoard;
+
 /* Objects of a failed case stay behind, and the fingerprint says so: destroying their cache would hide the failure. */
 static void clean_up(void)
 {
@@ -56,7 +58,7 @@ static void clean_up(void)
 			kmem_cache_destroy(made[nr_made]);
 	}
 	nr_held = 0;
-	hog_release();
+	hoard_release(&hoard);
 }
 
 static unsigned slot_of(const void *object)
@@ -443,7 +445,7 @@ static void a_cache_takes_all_memory_refuses_and_gives_all_back(void)
 	void **chain = NULL, **object;
 	size_t count = 0;
 
-	hog_frames(512);
+	hoard_take(&hoard, GFP_ATOMIC, 512);
 	test_warnings_begin();
 	while ((object = kmem_cache_alloc(cache, GFP_ATOMIC))) {
 		*object = chain;
@@ -462,7 +464,7 @@ static void a_cache_takes_all_memory_refuses_and_gives_all_back(void)
 		count--;
 	}
 	assert_int_equal(count, 0);
-	hog_release();
+	hoard_release(&hoard);
 	end_caches();
 }
 
@@ -1168,7 +1170,7 @@ static void without_memory_for_magazines_objects_come_and_go_one_by_one(void)
 	struct kmem_cache *cache = make_cached("test-poor", 64, 0, 0, NULL);
 
 	assert_true(slab_grow(cache, GFP_KERNEL));
-	hog_frames(0);
+	hoard_take(&hoard, GFP_ATOMIC, 0);
 	/* The cache of magazines has an empty slab or a partial one at most: use it up. */
 	struct cpu_pair spare[64];
 	size_t spares = 0;
@@ -1182,7 +1184,7 @@ static void without_memory_for_magazines_objects_come_and_go_one_by_one(void)
 	kmem_cache_free(cache, object);
 	assert_int_equal(cache->nr_active, 0);
 	slab_put(&magazine_cache, spares, spare);
-	hog_release();
+	hoard_release(&hoard);
 	end_caches();
 }
 

@@ -11,7 +11,7 @@
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
-#include <hog.h>
+#include <hoard.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
 #include "vm_access.h"
@@ -786,10 +786,11 @@ static void kept_ranges_and_frames_are_given_back_before_anything_is_refused(voi
 
 	char *large = vmalloc(200 * PAGE_SIZE);
 	assert_non_null(large);
-	hog_frames(0);
+	struct hoard hoard = {0};
+	hoard_take(&hoard, GFP_ATOMIC, 0);
 	vfree(large); /* its frames are all there is */
 	large = __vmalloc(200 * PAGE_SIZE, GFP_KERNEL | __GFP_HIGH, PAGE_KERNEL);
-	hog_release();
+	hoard_release(&hoard);
 	assert_non_null(large);
 	vfree(large);
 }
