@@ -294,41 +294,40 @@ static size_t detach(struct kmem_cache *cache)
 
 /* What cpu_call() hands to each CPU. */
 struct drain {
-	struct kmem_cache *cache; /* NULL: all of them */
-	size_t frames;            /* atomic */
+	struct kmem_cache *only; /* NULL: all of them */
+	size_t frames;           /* atomic */
 };
 
-/*
- * Empties `give_back` of each cache that is asked for, under caches_lock: no cache goes meanwhile, and no other CPU that
- * drains has a magazine of it in its hands. Let go of between caches, so that nobody waits for all of them.
- */
-static void drain_each(struct drain *drain, size_t (*give_back)(struct kmem_cache *cache))
+static bool is_drained(const struct drain *drain, const struct kmem_cache *cache)
 {
+	return !(cache->flags & SLAB_INTERNAL) && (!drain->only || drain->only == cache);
+}
+
+/* The list stays as it is meanwhile: whoever called this has caches_mutex. */
+static void drain_this_cpu(void *context)
+{
+	struct drain *drain = context;
 	struct kmem_cache *cache;
 	size_t frames = 0;
-	uint64_t id = 0;
 
-	do {
-		irqflags_t flags = spin_lock_irqsave(&caches_lock);
-		cache = slab_next_cache_locked(&id);
-		if (cache && !(cache->flags & SLAB_INTERNAL) && (!drain->cache || drain->cache == cache))
-			frames += give_back(cache);
-		spin_unlock_irqrestore(&caches_lock, flags);
-	} while (cache);
+	list_for_each_entry (cache, &caches, link) {
+		if (is_drained(drain, cache))
+			frames += detach(cache);
+	}
 	__atomic_fetch_add(&drain->frames, frames, __ATOMIC_RELAXED);
 }
 
-static void drain_this_cpu(void *drain)
+size_t magazines_drain(struct kmem_cache *only)
 {
-	drain_each(drain, detach);
-}
+	struct drain drain = {.only = only};
+	struct kmem_cache *cache;
 
-size_t magazines_drain(struct kmem_cache *cache)
-{
-	struct drain drain = {.cache = cache};
-
+	DEBUG_ASSERT(mutex_is_held(&caches_mutex));
 	cpu_call(cpus_online(), drain_this_cpu, &drain);
-	drain_each(&drain, depot_drain);
+	list_for_each_entry (cache, &caches, link) {
+		if (is_drained(&drain, cache))
+			drain.frames += depot_drain(cache);
+	}
 	return drain.frames;
 }
 

@@ -41,6 +41,7 @@
 #include <mm/page_alloc.h>
 
 #include <arch/cpu_stack.h>
+#include <arch/mutex.h>
 #include <arch/smp.h>
 #include <lib/bits.h>
 #include <lib/check.h>
@@ -707,17 +708,40 @@ void register_shrinker(struct shrinker *shrinker)
 	list_add(&shrinker->link, &shrinkers); /* what stands on others gives back before them */
 }
 
-size_t reclaim_pages(void)
+struct mutex reclaim_mutex = MUTEX_INIT("reclaim");
+
+static size_t reclaim_locked(void)
 {
 	struct shrinker *shrinker;
 	size_t freed = 0;
 
-	if (in_interrupt())
-		panic("reclaim_pages: in interrupt context");
-	DEBUG_ASSERT(this_cpu()->held_locks == 0); /* a shrinker takes locks of every rank */
 	list_for_each_entry (shrinker, &shrinkers, link)
 		freed += shrinker->shrink();
 	return freed + page_cpu_drain_all();
+}
+
+/*
+ * CPUs run out together, and each would interrupt all others. So one reclaims at a time, and who comes meanwhile waits for
+ * the next run to begin and end, whoever's it is: it has asked everybody since.
+ */
+size_t reclaim_pages(void)
+{
+	static uint64_t nr_begun; /* (mutex) atomic: read without it */
+	static size_t freed;      /* (mutex) by the last run */
+
+	if (in_interrupt())
+		panic("reclaim_pages: in interrupt context");
+	if (mutex_is_held(&reclaim_mutex)) /* a shrinker asks for memory */
+		return 0;
+	uint64_t before = __atomic_load_n(&nr_begun, __ATOMIC_RELAXED);
+	mutex_lock(&reclaim_mutex);
+	if (nr_begun == before) {
+		__atomic_store_n(&nr_begun, before + 1, __ATOMIC_RELAXED);
+		freed = reclaim_locked();
+	}
+	size_t result = freed;
+	mutex_unlock(&reclaim_mutex);
+	return result;
 }
 
 size_t nr_free_pages(void)

@@ -59,9 +59,9 @@
 #include "slab_internal.h"
 
 struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], kmem_cache_cache, magazine_cache;
-struct spinlock caches_lock = SPINLOCK_INIT("cache list", RANK_CACHE_LIST);
+struct mutex caches_mutex = MUTEX_INIT("cache list");
 struct list_head caches = LIST_HEAD_INIT(caches);
-static uint64_t next_cache_id; /* (caches_lock) */
+static uint64_t next_cache_id; /* (caches_mutex) */
 
 /* Objects per lock round of the bulk calls, and pairs of them on the stack: interrupts wait for some 2,000 instructions. */
 enum { BULK_BATCH = 32 };
@@ -577,11 +577,10 @@ static void cache_init(struct kmem_cache *cache, const char *name, size_t size, 
 
 static void cache_publish(struct kmem_cache *cache)
 {
-	irqflags_t flags = spin_lock_irqsave(&caches_lock);
-
+	mutex_lock(&caches_mutex);
 	cache->id = ++next_cache_id;
 	list_add_tail(&cache->link, &caches);
-	spin_unlock_irqrestore(&caches_lock, flags);
+	mutex_unlock(&caches_mutex);
 }
 
 static void check_cache_request(const char *name, size_t size, size_t align, unsigned flags)
@@ -658,15 +657,15 @@ void kmem_cache_destroy(struct kmem_cache *cache)
 	unsigned slot = decode_slot(home, cache, "kmem_cache_destroy");
 	if (home->state[slot] != SLOT_LIVE)
 		slab_report_free("kmem_cache_destroy", home, slot);
+	mutex_lock(&caches_mutex);
 	magazines_drain(cache);
 	size_t live = find_live(cache, first, ARRAY_SIZE(first), &nr_first);
-	ASSERT(!live == !nr_first); /* S9, now that the magazines are empty */
+	if (!live)
+		list_del(&cache->link);
+	mutex_unlock(&caches_mutex);
+	ASSERT(!live == !nr_first); /* S9, as the magazines were empty */
 	if (live)
 		slab_report_live(cache, live, first, nr_first);
-
-	irqflags_t flags = spin_lock_irqsave(&caches_lock);
-	list_del(&cache->link);
-	spin_unlock_irqrestore(&caches_lock, flags);
 	destroy_empty_slabs(cache);
 	slab_free_internal(cache);
 }
@@ -675,7 +674,9 @@ size_t kmem_cache_shrink(struct kmem_cache *cache)
 {
 	if (in_interrupt())
 		panic("kmem_cache_shrink: in interrupt context (cache %s)", cache->name);
+	mutex_lock(&caches_mutex);
 	size_t frames = magazines_drain(cache);
+	mutex_unlock(&caches_mutex);
 	return frames + destroy_empty_slabs(cache);
 }
 
@@ -690,20 +691,15 @@ static bool is_descriptor_cache(const struct kmem_cache *cache)
 
 static size_t reap_empty_slabs(void)
 {
-	struct list_head unlisted = LIST_HEAD_INIT(unlisted);
-	size_t frames = magazines_drain(NULL);
-	irqflags_t flags = spin_lock_irqsave(&caches_lock);
 	struct kmem_cache *cache;
 
+	mutex_lock(&caches_mutex);
+	size_t frames = magazines_drain(NULL);
 	list_for_each_entry (cache, &caches, link) {
-		if (is_descriptor_cache(cache))
-			continue;
-		spin_lock(&cache->lock);
-		unlist_empty_locked(cache, &unlisted);
-		spin_unlock(&cache->lock);
+		if (!is_descriptor_cache(cache))
+			frames += destroy_empty_slabs(cache);
 	}
-	spin_unlock_irqrestore(&caches_lock, flags);
-	frames += destroy_all(&unlisted);
+	mutex_unlock(&caches_mutex);
 	for (unsigned i = 0; i < DESCRIPTOR_CACHES; i++)
 		frames += destroy_empty_slabs(&slab_descriptor_caches[i]);
 	return frames;
@@ -735,7 +731,7 @@ static void read_stats(struct kmem_cache *cache, struct slab_stats *stats)
 {
 	size_t cached = magazines_count(cache);
 
-	spin_lock(&cache->lock);
+	irqflags_t flags = spin_lock_irqsave(&cache->lock);
 	*stats = (struct slab_stats){
 	        .object_size = cache->object_size,
 	        .slot_size = cache->slot_size,
@@ -750,33 +746,26 @@ static void read_stats(struct kmem_cache *cache, struct slab_stats *stats)
 	        .empty_slabs = cache->nr_empty,
 	};
 	memcpy(stats->name, cache->name, CACHE_NAME_MAX);
-	spin_unlock(&cache->lock);
-}
-
-struct kmem_cache *slab_next_cache_locked(uint64_t *id)
-{
-	struct kmem_cache *cache;
-
-	DEBUG_ASSERT(spin_is_held(&caches_lock));
-	list_for_each_entry (cache, &caches, link) {
-		if (cache->id > *id) {
-			*id = cache->id;
-			return cache;
-		}
-	}
-	return NULL;
+	spin_unlock_irqrestore(&cache->lock, flags);
 }
 
 /* Figures of the oldest cache younger than *id, which moves on to it; false at the end. */
 static bool next_stats(uint64_t *id, struct slab_stats *stats)
 {
-	irqflags_t flags = spin_lock_irqsave(&caches_lock);
-	struct kmem_cache *cache = slab_next_cache_locked(id);
+	struct kmem_cache *cache;
+	bool found = false;
 
-	if (cache)
-		read_stats(cache, stats);
-	spin_unlock_irqrestore(&caches_lock, flags);
-	return cache;
+	mutex_lock(&caches_mutex);
+	list_for_each_entry (cache, &caches, link) {
+		if (cache->id > *id) {
+			*id = cache->id;
+			read_stats(cache, stats);
+			found = true;
+			break;
+		}
+	}
+	mutex_unlock(&caches_mutex);
+	return found;
 }
 
 void slab_for_each_cache(void (*visit)(const struct slab_stats *stats, void *context), void *context)

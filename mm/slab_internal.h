@@ -7,6 +7,7 @@
 #define MM_SLAB_INTERNAL_H
 
 #include <arch/cpu_stack.h>
+#include <arch/mutex.h>
 #include <arch/percpu.h>
 #include <lib/bits.h>
 #include <mm/slab.h>
@@ -76,8 +77,8 @@ struct kmem_cache {
 	uint8_t order;
 	uint32_t magazine_size; /* bytes of pairs in each of its magazines; 0: it has none */
 	void (*ctor)(void *object);
-	struct list_head link; /* (list lock) */
-	uint64_t id;           /* (list lock) ascending in order of creation */
+	struct list_head link; /* (caches_mutex) */
+	uint64_t id;           /* (caches_mutex) ascending in order of creation */
 	char name[CACHE_NAME_MAX];
 	struct depot {
 		struct spinlock lock;
@@ -92,8 +93,8 @@ struct kmem_cache {
 enum { DESCRIPTORS_SMALL, DESCRIPTORS_LARGE, DESCRIPTOR_CACHES };
 enum { STATIC_CACHES = DESCRIPTOR_CACHES + 2 };
 extern struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], kmem_cache_cache, magazine_cache;
-extern struct spinlock caches_lock;
-extern struct list_head caches; /* (caches_lock) */
+extern struct mutex caches_mutex;
+extern struct list_head caches; /* (caches_mutex) */
 
 /*
  * Where an untrusted pointer becomes a frame's entry: NULL if it is no direct-map address of backed memory,
@@ -202,12 +203,6 @@ bool slab_grow(struct kmem_cache *cache, gfp_t gfp) MUST_USE;
 void *slab_alloc_internal(struct kmem_cache *cache, gfp_t gfp) MUST_USE;
 size_t slab_free_internal(void *object);
 
-/*
- * The oldest cache younger than *id, which moves on to it; NULL at the end. From 0 on, all of them, with the lock let go in
- * between. pre: caches_lock is held
- */
-struct kmem_cache *slab_next_cache_locked(uint64_t *id);
-
 /* ---- magazine.c, for slab.c ---- */
 
 /* A new cache's CPUs and depot have no magazine. */
@@ -221,9 +216,10 @@ void magazine_free(struct kmem_cache *cache, struct cpu_pair round);
 
 /*
  * Every magazine of the cache (NULL: of all caches), on every CPU and in the depot, is emptied into slabs and given back.
- * Frames given to the page allocator because of it. Not in interrupts, no lock held.
+ * Frames given to the page allocator because of it. pre: caches_mutex is held, so that no cache goes meanwhile, and no
+ * other CPU that drains has a magazine in its hands
  */
-size_t magazines_drain(struct kmem_cache *cache);
+size_t magazines_drain(struct kmem_cache *only);
 
 /* Rounds in all magazines of the cache. Exact while nobody else allocates or frees. */
 size_t magazines_count(const struct kmem_cache *cache);

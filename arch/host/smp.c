@@ -78,14 +78,14 @@ void host_cpu_leave(void)
 	pthread_mutex_lock(&mutex);
 	set_online(online & ~cpu_bit(this_cpu()));
 	pthread_mutex_unlock(&mutex);
-	host_cpu_serve();
+	cpu_serve();
 	host_tlb_power_off();
 	host_cpu = NULL;
 }
 
 /* ---- Calls ---- */
 
-void host_cpu_serve(void)
+void cpu_serve(void)
 {
 	struct cpu *cpu = this_cpu();
 	bool were_enabled = cpu->irqs_enabled;
@@ -126,7 +126,7 @@ void cpu_call(cpuset_t set, void (*fn)(void *context), void *context)
 	if (set & cpu_bit(cpu))
 		fn(context);
 	while (__atomic_load_n(&call->left, __ATOMIC_ACQUIRE)) {
-		host_cpu_serve();
+		cpu_serve();
 		sched_yield();
 	}
 	irq_restore(flags);
@@ -144,7 +144,7 @@ void host_cpu_idle(void)
 {
 	ASSERT(irqs_enabled());
 	if (__atomic_load_n(&this_cpu()->asked_by, __ATOMIC_RELAXED))
-		host_cpu_serve();
+		cpu_serve();
 	else
 		sched_yield();
 }

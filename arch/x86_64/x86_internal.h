@@ -7,7 +7,7 @@
 
 enum { SELECTOR_CODE = 0x08, SELECTOR_DATA = 0x10, SELECTOR_TSS = 0x18 };
 
-/* Which of the TSS's seven stacks a vector runs on; 0 means the current one. They are numbered as enum cpu_stack. */
+/* Which of the TSS's seven stacks a vector runs on; 0 means the current one. They are numbered as enum stack_kind. */
 enum {
 	IST_NONE = 0,
 	IST_DOUBLE_FAULT = STACK_DOUBLE_FAULT,

@@ -9,6 +9,7 @@
 #include <arch/cpu.h>
 #include <arch/directmap.h>
 #include <arch/irq.h>
+#include <arch/mutex.h>
 #include <arch/spinlock.h>
 #include <arch/tlb.h>
 #include <kernel/panic.h>
@@ -18,6 +19,7 @@
 #include <mm/page_alloc.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
+#include "../../mm/page_alloc_internal.h"
 #include "expect_fault.h"
 
 enum { LET_GO = 1 << 30 };
@@ -316,6 +318,86 @@ static void a_call_with_a_lock_held_is_reported(void)
 	irqflags_t flags = spin_lock_irqsave(&lock);
 	expect_panic("cpu_call: with the spinlock some held", call_in_call(NULL));
 	spin_unlock_irqrestore(&lock, flags);
+}
+
+/* ---- Mutexes ---- */
+
+static struct mutex mutex = MUTEX_INIT("test");
+static uint64_t guarded;
+
+static void count_guarded(void *rounds)
+{
+	for (unsigned n = 0; n < *(unsigned *)rounds; n++) {
+		mutex_lock(&mutex);
+		uint64_t before = guarded;
+		cpu_call(all(), write_identity, NULL);
+		guarded = before + 1;
+		mutex_unlock(&mutex);
+	}
+}
+
+static void who_holds_a_mutex_may_call_those_that_wait_for_it(void)
+{
+	unsigned rounds = scaled(ROUNDS);
+
+	guarded = 0;
+	start_work_on_others(count_guarded, &rounds);
+	count_guarded(&rounds);
+	irq_disable();
+	count_guarded(&rounds);
+	irq_enable();
+	wait_for_others();
+	assert_int_equal(guarded, (uint64_t)rounds * (cpus + 1));
+}
+
+static void misuse_of_a_mutex_is_reported(void)
+{
+	static struct spinlock lock = SPINLOCK_INIT("some", 10);
+
+	this_cpu()->interrupt_depth++;
+	expect_panic("mutex test: wanted in an interrupt handler", mutex_lock(&mutex));
+	this_cpu()->interrupt_depth--;
+	mutex_lock(&mutex);
+	expect_panic("mutex test: wanted by the CPU that holds it", mutex_lock(&mutex));
+	mutex_unlock(&mutex);
+	expect_panic("mutex test: given back by a CPU that does not hold it", mutex_unlock(&mutex));
+	if (IS_DEBUG) {
+		irqflags_t flags = spin_lock_irqsave(&lock);
+		expect_panic("mutex test: wanted with the spinlock some held", mutex_lock(&mutex));
+		spin_unlock_irqrestore(&lock, flags);
+	}
+}
+
+static unsigned nr_reclaims;
+
+/* The first run goes on until all other CPUs wait for theirs. */
+static size_t shrink_when_all_wait(void)
+{
+	if (!nr_reclaims++)
+		while (__atomic_load_n(&reclaim_mutex.next, __ATOMIC_ACQUIRE) - reclaim_mutex.serving < cpus)
+			cpu_relax();
+	return 0;
+}
+
+static void reclaim(void *unused)
+{
+	(void)unused;
+	(void)reclaim_pages();
+}
+
+static void cpus_that_run_out_together_share_a_reclaim(void)
+{
+	static struct shrinker shrinker = {.name = "test, waiting", .shrink = shrink_when_all_wait};
+
+	need_another_cpu();
+	nr_reclaims = 0;
+	register_shrinker(&shrinker);
+	start_work_on_others(reclaim, NULL);
+	reclaim(NULL);
+	wait_for_others();
+	list_del(&shrinker.link);
+	assert_at_least(nr_reclaims, 1);
+	assert_at_most(nr_reclaims, 2); /* one for who came before it began, one for all who came later */
 }
 
 /* ---- Work ---- */
@@ -902,6 +984,9 @@ static const struct test_case cases[] = {
         TEST_CASE(all_may_call_all_at_once_masked_or_not),
         TEST_CASE(a_call_out_of_a_call_is_reported),
         TEST_CASE(a_call_with_a_lock_held_is_reported),
+        TEST_CASE(who_holds_a_mutex_may_call_those_that_wait_for_it),
+        TEST_CASE(misuse_of_a_mutex_is_reported),
+        TEST_CASE(cpus_that_run_out_together_share_a_reclaim),
         TEST_CASE(work_runs_outside_of_handlers_on_the_cpus_own_stack),
         TEST_CASE(misdirected_work_is_reported),
         TEST_CASE(who_waits_for_work_masked_serves_its_calls),

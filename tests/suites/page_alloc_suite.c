@@ -11,28 +11,13 @@
 #include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
 #include <expected.h>
+#include <hoard.h>
 
 extern const struct test_suite page_alloc_suite;
 
 static struct page *pages[512];
 
-/* Held blocks of any order, chained through their entries. */
-static struct page *hoard;
-
-static void hoard_add(struct page *page)
-{
-	page->owner = hoard;
-	hoard = page;
-}
-
-static void hoard_free(void)
-{
-	while (hoard) {
-		struct page *page = hoard;
-		hoard = page->owner;
-		__free_pages(page, page->order);
-	}
-}
+static struct hoard hoard;
 
 /* Takes all that `gfp` can have in `zone`. */
 static void hoard_zone(enum zone_type zone, gfp_t gfp)
@@ -45,7 +30,7 @@ static void hoard_zone(enum zone_type zone, gfp_t gfp)
 				__free_pages(page, (unsigned)order);
 				break;
 			}
-			hoard_add(page);
+			hoard_add(&hoard, page);
 		}
 	}
 }
@@ -79,7 +64,7 @@ static void tear_down(void)
 {
 	this_cpu()->interrupt_depth = interrupt_depth;
 	fault_inject_disarm();
-	hoard_free();
+	hoard_release(&hoard);
 }
 
 static void every_order_is_aligned_to_its_size(void)
@@ -152,7 +137,7 @@ static void an_exhausted_zone_falls_back_downward(void)
 	assert_non_null(page);
 	assert_at_most(page_to_paddr(page).raw, ZONE_DMA_END - PAGE_SIZE);
 	__free_page(page);
-	hoard_free();
+	hoard_release(&hoard);
 }
 
 static void a_zone_never_falls_back_upward(void)
@@ -165,7 +150,7 @@ static void a_zone_never_falls_back_upward(void)
 	assert_null(alloc_pages(GFP_DMA | __GFP_HIGH | __GFP_NOWARN, 0));
 	assert_null(alloc_pages(GFP_DMA | __GFP_RECLAIM | __GFP_NOWARN, 0));
 	assert_int_equal(alloc_pages_bulk(GFP_DMA | __GFP_NOWARN, 3, pages), 0);
-	hoard_free();
+	hoard_release(&hoard);
 }
 
 static void the_reserve_is_kept_for_those_who_cannot_wait(void)
@@ -179,10 +164,10 @@ static void the_reserve_is_kept_for_those_who_cannot_wait(void)
 	for (size_t i = 0; i < reserve; i++) {
 		struct page *page = alloc_pages(GFP_DMA | GFP_ATOMIC, 0);
 		assert_non_null(page);
-		hoard_add(page);
+		hoard_add(&hoard, page);
 	}
 	assert_null(alloc_pages(GFP_DMA | GFP_ATOMIC | __GFP_NOWARN, 0));
-	hoard_free();
+	hoard_release(&hoard);
 }
 
 static void zone_dma_exhausted_comes_back_block_by_block(void)
@@ -220,7 +205,7 @@ static void a_refusal_is_warned_about_once(void)
 	               assert_int_equal(alloc_pages_bulk(GFP_DMA, 3, pages), 0));
 	expect_warning("alloc_pages_exact: order 2 refused, flags 0x9 (__GFP_DMA|__GFP_RECLAIM), from *",
 	               assert_null(alloc_pages_exact(3 * PAGE_SIZE, GFP_DMA | GFP_KERNEL)));
-	hoard_free();
+	hoard_release(&hoard);
 }
 
 static void a_range_without_memory_is_refused_with_no_flags_to_name(void)
@@ -237,7 +222,7 @@ static void nowarn_is_silent(void)
 	assert_null(alloc_pages(GFP_DMA | __GFP_NOWARN, 0));
 	assert_null(alloc_pages(GFP_DMA | __GFP_NOWARN, MAX_PAGE_ORDER + 1));
 	assert_int_equal(test_warnings_end(), 0);
-	hoard_free();
+	hoard_release(&hoard);
 }
 
 static void an_order_too_large_is_refused_not_served_smaller(void)
@@ -286,7 +271,7 @@ static void no_shrinker_runs_under_a_lock(void)
 	if (!IS_DEBUG)
 		test_skip("the debug build counts locks");
 	irqflags_t flags = spin_lock_irqsave(&lock);
-	expect_panic("*page_alloc.c:*: assertion failed: this_cpu()->held_locks == 0", (void)reclaim_pages());
+	expect_panic("mutex reclaim: wanted with the spinlock test held", (void)reclaim_pages());
 	spin_unlock_irqrestore(&lock, flags);
 }
 
@@ -295,15 +280,9 @@ static size_t frames_to_give, times_asked;
 
 static size_t shrink_hoard(void)
 {
-	size_t freed = 0;
+	size_t freed = hoard_give(&hoard, frames_to_give);
 
 	times_asked++;
-	while (freed < frames_to_give && hoard) {
-		struct page *page = hoard;
-		hoard = page->owner;
-		freed += 1UL << page->order;
-		__free_pages(page, page->order);
-	}
 	frames_to_give = 0;
 	return freed;
 }
@@ -331,12 +310,34 @@ static void shrinkers_run_before_a_request_is_refused(void)
 	struct page *page = alloc_pages(GFP_DMA | GFP_KERNEL, 0);
 	assert_non_null(page);
 	assert_int_equal(times_asked, 1);
-	hoard_add(page);
+	hoard_add(&hoard, page);
 
 	frames_to_give = zones[ZONE_DMA].reserve + 1;
 	assert_int_equal(alloc_pages_bulk(GFP_DMA | GFP_KERNEL, 1, pages), 1);
-	hoard_add(pages[0]);
-	hoard_free();
+	hoard_add(&hoard, pages[0]);
+	hoard_release(&hoard);
+}
+
+/* It would wait for itself. */
+static size_t times_inside, reclaimed_inside;
+
+static size_t shrink_by_reclaiming(void)
+{
+	times_inside++;
+	reclaimed_inside += reclaim_pages();
+	return 0;
+}
+
+static void what_a_shrinker_asks_for_is_not_reclaimed_for(void)
+{
+	static struct shrinker shrinker = {.name = "test, reclaiming", .shrink = shrink_by_reclaiming};
+
+	register_shrinker(&shrinker);
+	times_inside = reclaimed_inside = 0;
+	(void)reclaim_pages();
+	list_del(&shrinker.link);
+	assert_int_equal(times_inside, 1);
+	assert_int_equal(reclaimed_inside, 0);
 }
 
 static void nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics(void)
@@ -347,7 +348,7 @@ static void nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics(v
 	for (size_t i = 0; i < reserve; i++) {
 		struct page *page = alloc_pages(GFP_DMA | GFP_KERNEL | __GFP_NOFAIL, 0);
 		assert_non_null(page);
-		hoard_add(page);
+		hoard_add(&hoard, page);
 	}
 	assert_int_equal(zones[ZONE_DMA].buddy.nr_free, 0);
 	assert_int_equal(times_asked, reserve);
@@ -355,7 +356,7 @@ static void nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics(v
 	             drop(alloc_pages(GFP_DMA | GFP_KERNEL | __GFP_NOFAIL, 0)));
 	expect_panic("alloc_pages_bulk: order 0 with __GFP_NOFAIL from *: out of memory",
 	             (void)alloc_pages_bulk(GFP_DMA | __GFP_NOFAIL, 1, pages));
-	hoard_free();
+	hoard_release(&hoard);
 }
 
 static void memory_that_may_be_waited_for_is_not_asked_for_under_a_lock(void)
@@ -562,9 +563,10 @@ static void every_mistaken_free_is_reported_exactly(void)
 	             __free_pages(page + 1, 0));
 	page->type = PAGE_HELD;
 	__free_pages(page, 2);
-	expect_panic(
-	        "__free_pages: pfn 0x* order 2: already free, in the block of order 2 at pfn 0x* that a CPU keeps, last held by *",
-	        __free_pages(page, 2));
+	if (zones[top_zone()].batch >> 2) /* else the zone is too small for lists of such blocks */
+		expect_panic(
+		        "__free_pages: pfn 0x* order 2: already free, in the block of order 2 at pfn 0x* that a CPU keeps, last held by *",
+		        __free_pages(page, 2));
 	drain_all_pages();
 	expect_panic(
 	        "__free_pages: pfn 0x* order 2: already free, in the free block of order * at pfn 0x*, last held by *",
@@ -633,10 +635,10 @@ static void what_a_cpu_keeps_is_free_and_found_before_anything_is_refused(void)
 	for (int order = MAX_PAGE_ORDER; order >= 0; order--) {
 		struct page *page;
 		while ((page = alloc_pages(GFP_DMA | __GFP_HIGH | __GFP_NOWARN, (unsigned)order)))
-			hoard_add(page);
+			hoard_add(&hoard, page);
 	}
 	assert_int_equal(zone_free_pages(&zones[ZONE_DMA]), 0);
-	hoard_free();
+	hoard_release(&hoard);
 	assert_int_equal(zone_free_pages(&zones[ZONE_DMA]), before);
 }
 
@@ -796,6 +798,7 @@ static const struct test_case cases[] = {
         TEST_CASE(what_may_reclaim_is_caught_in_interrupts),
         TEST_CASE(no_shrinker_runs_under_a_lock),
         TEST_CASE(shrinkers_run_before_a_request_is_refused),
+        TEST_CASE(what_a_shrinker_asks_for_is_not_reclaimed_for),
         TEST_CASE(nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics),
         TEST_CASE(memory_that_may_be_waited_for_is_not_asked_for_under_a_lock),
         TEST_CASE(five_pages_hold_five),

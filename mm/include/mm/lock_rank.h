@@ -7,12 +7,11 @@
 #define MM_LOCK_RANK_H
 
 enum lock_rank {
-	RANK_VMALLOC = 10,    /* the virtual areas */
-	RANK_PAGETABLE = 20,  /* a walk may ask the page source for a table */
-	RANK_CACHE_LIST = 30, /* the list of all caches */
-	RANK_DEPOT = 35,      /* one cache's magazines that belong to no CPU */
-	RANK_CACHE = 40,      /* one cache's slabs */
-	RANK_ZONE = 50,       /* one zone's buddy; asks nobody */
+	RANK_VMALLOC = 10,   /* the virtual areas */
+	RANK_PAGETABLE = 20, /* a walk may ask the page source for a table */
+	RANK_DEPOT = 35,     /* one cache's magazines that belong to no CPU */
+	RANK_CACHE = 40,     /* one cache's slabs */
+	RANK_ZONE = 50,      /* one zone's buddy; asks nobody */
 	RANK_CONSOLE = 90,
 };
 

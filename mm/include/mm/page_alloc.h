@@ -110,7 +110,8 @@ void free_page_list(struct page_list *list);
 
 /*
  * What can give memory back when an allocation would be refused. `shrink` frees what it can without waiting
- * and returns the number of frames; it is called with no mm lock held and may free but not allocate.
+ * and returns the number of frames. It is called on one CPU at a time, with no spinlock held; it may free, and what it
+ * allocates is refused rather than reclaimed.
  */
 struct shrinker {
 	const char *name;
@@ -121,7 +122,8 @@ void register_shrinker(struct shrinker *shrinker);
 
 /*
  * Runs all shrinkers once and empties every CPU's lists into the buddies; frames that became free, or of use to requests
- * that could not use them. Not in interrupts, no lock held.
+ * that could not use them. Waits while another CPU does, and then takes what began since it came for its own. Not in
+ * interrupts, no lock held.
  */
 size_t reclaim_pages(void);
 

@@ -5,7 +5,7 @@
 #ifndef ARCH_IRQ_H
 #define ARCH_IRQ_H
 
-#include <arch/percpu.h>
+#include <arch/smp.h>
 
 typedef struct {
 	uint64_t raw; /* 1: were enabled */
@@ -19,15 +19,12 @@ static inline irqflags_t irq_save(void)
 	return flags;
 }
 
-/* In smp.c: runs what other CPUs have asked of this one, in interrupt context. */
-void host_cpu_serve(void);
-
 static inline void irq_restore(irqflags_t flags)
 {
 	struct cpu *cpu = this_cpu();
 	cpu->irqs_enabled = flags.raw;
 	if (flags.raw && unlikely(__atomic_load_n(&cpu->asked_by, __ATOMIC_RELAXED)))
-		host_cpu_serve();
+		cpu_serve();
 }
 
 static inline bool irqs_enabled(void)

@@ -80,7 +80,7 @@ bool arch_is_ready(void);
 const char *trap_name(unsigned vector);
 
 /* Every CPU has these stacks; all but the first are where the processor goes for the exception in the name. */
-enum cpu_stack {
+enum stack_kind {
 	STACK_KERNEL,
 	STACK_DOUBLE_FAULT,
 	STACK_NMI,
@@ -97,7 +97,7 @@ struct guarded_stack {
 	struct vrange stack;
 };
 
-/* The n-th stack of all CPUs, or NULL: CPU_STACKS a CPU, in the order of ids and of enum cpu_stack. */
+/* The n-th stack of all CPUs, or NULL: CPU_STACKS a CPU, in the order of ids and of enum stack_kind. */
 const struct guarded_stack *guarded_stack(unsigned n);
 
 /* The stack that holds `va`; and the one whose guard page does. NULL if none. Any context. */
