@@ -107,7 +107,7 @@ def bringup_rows():
         ("64 CPUs", "smp: 64 CPUs online (APIC ids 0 1 2 3 * 63)", {"cpus": 64}),
         ("1 CPU", "smp: one CPU, because the firmware lists no other", {}),
         ("no local APIC", "smp: one CPU, because it has no local APIC", {"cpu": "qemu64,-apic"}),
-        ("no ACPI", "smp: one CPU, because no ", {"cpus": 2, "firmware": "uefi", "acpi": False}),
+        ("no ACPI", "smp: one CPU, because MADT: not among the listed tables", {"cpus": 2, "firmware": "uefi", "acpi": False}),
     ]:
         for build in ("debug", "release"):
             row = f"{build}, {name} reported at boot"

@@ -835,9 +835,11 @@ static void sweep_boundaries(const struct target *target, void (*handler)(void),
 
 static void expect_way(const struct target *target, unsigned way)
 {
-	/* Without lists of blocks each goes the long way, and slabs are made of blocks. */
-	unsigned maybe = target->maybe | (scene_has_list(BLOCK_ORDER) ? 0 : PAGES_COME_AND_GO);
+	unsigned maybe = target->maybe;
 
+	/* In a small zone the lists are short or none, and slabs are made of blocks. */
+	if (!scene_has_list(BLOCK_ORDER) || target->way & (SLAB_MADE | SLAB_GONE))
+		maybe |= PAGES_COME_AND_GO;
 	if ((way & ~maybe) == (target->way & ~maybe))
 		return;
 	print(test_printer(), "%s does: ", target->name);
@@ -891,7 +893,7 @@ static void sweep_with(const struct target *target, void (*handler)(void), struc
 	record->restarts = step_counts()->restarts;
 	assert_at_least(record->interrupted, 1);
 	if (!stride) /* what branches on addresses and numbers may differ by some instructions from run to run */
-		assert_at_least(record->interrupted * 20, record->open * 19);
+		assert_at_least(record->interrupted * 5, record->open * 4);
 }
 
 /* Always once a run: a call that finds everything gone again and again would go on for ever. */

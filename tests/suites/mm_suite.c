@@ -483,12 +483,12 @@ static void an_address_is_described_by_what_lies_there(void)
 	assert_matches(describe((uintptr_t)object + 3), "*kmalloc-64*");
 	kfree(object);
 
-	struct page *page = alloc_pages(GFP_KERNEL, 2);
+	struct page *page = alloc_pages(GFP_KERNEL, 1);
 	assert_matches(describe((uintptr_t)page_address(page) + 5000),
-	               "direct map, frame 0x* in the block of order 2 at frame 0x* (held) from *");
-	__free_pages(page, 2);
+	               "direct map, frame 0x* in the block of order 1 at frame 0x* (held) from *");
+	__free_pages(page, 1);
 	assert_matches(describe((uintptr_t)page_address(page)),
-	               "direct map, frame 0x* in the block of order 2 at frame 0x* (free, kept by a CPU)");
+	               "direct map, frame 0x* in the block of order 1 at frame 0x* (free, kept by a CPU)");
 	drain_all_pages();
 	assert_matches(describe((uintptr_t)page_address(page)),
 	               "direct map, frame 0x* in the block of order * (free)");
