@@ -196,7 +196,9 @@ static void check_cpu(bool irqs_before)
 	if (cpu->held_locks)
 		fail_case("the case ended with the spinlock %s held, taken at %pS", cpu->held[0]->name,
 		          (void *)cpu->held_at[0]);
-	cpu->held_locks = 0;
+	if (cpu->held_mutexes)
+		fail_case("the case ended with %u mutexes held", cpu->held_mutexes);
+	cpu->held_locks = cpu->held_mutexes = 0;
 }
 
 static void check_other_cpus(void)
@@ -208,6 +210,8 @@ static void check_other_cpus(void)
 		else if (cpu->held_locks)
 			fail_case("the case ended with the spinlock %s held by CPU %u", cpu->held[0]->name,
 			          id);
+		else if (cpu->held_mutexes)
+			fail_case("the case ended with %u mutexes held by CPU %u", cpu->held_mutexes, id);
 	}
 }
 

@@ -708,40 +708,24 @@ void register_shrinker(struct shrinker *shrinker)
 	list_add(&shrinker->link, &shrinkers); /* what stands on others gives back before them */
 }
 
-struct mutex reclaim_mutex = MUTEX_INIT("reclaim");
+/* One CPU reclaims at a time: those that run out together would all interrupt each other. */
+static struct mutex reclaim_mutex = MUTEX_INIT("reclaim");
 
-static size_t reclaim_locked(void)
+size_t reclaim_pages(void)
 {
 	struct shrinker *shrinker;
 	size_t freed = 0;
-
-	list_for_each_entry (shrinker, &shrinkers, link)
-		freed += shrinker->shrink();
-	return freed + page_cpu_drain_all();
-}
-
-/*
- * CPUs run out together, and each would interrupt all others. So one reclaims at a time, and who comes meanwhile waits for
- * the next run to begin and end, whoever's it is: it has asked everybody since.
- */
-size_t reclaim_pages(void)
-{
-	static uint64_t nr_begun; /* (mutex) atomic: read without it */
-	static size_t freed;      /* (mutex) by the last run */
 
 	if (in_interrupt())
 		panic("reclaim_pages: in interrupt context");
 	if (mutex_is_held(&reclaim_mutex)) /* a shrinker asks for memory */
 		return 0;
-	uint64_t before = __atomic_load_n(&nr_begun, __ATOMIC_RELAXED);
 	mutex_lock(&reclaim_mutex);
-	if (nr_begun == before) {
-		__atomic_store_n(&nr_begun, before + 1, __ATOMIC_RELAXED);
-		freed = reclaim_locked();
-	}
-	size_t result = freed;
+	list_for_each_entry (shrinker, &shrinkers, link)
+		freed += shrinker->shrink();
+	freed += page_cpu_drain_all();
 	mutex_unlock(&reclaim_mutex);
-	return result;
+	return freed;
 }
 
 size_t nr_free_pages(void)

@@ -5,7 +5,6 @@
 #define MM_PAGE_ALLOC_INTERNAL_H
 
 #include <arch/cpu_stack.h>
-#include <arch/mutex.h>
 #include <arch/percpu.h>
 #include <mm/page_alloc.h>
 
@@ -48,9 +47,6 @@ bool page_cpu_put(struct zone *zone, unsigned order, struct page *page);
 /* This CPU's lists go home. All CPUs' do; frames that this CPU could not have used before, or not in larger blocks. */
 void page_cpu_drain_own(void);
 size_t page_cpu_drain_all(void);
-
-/* Held by the CPU that reclaims. */
-extern struct mutex reclaim_mutex;
 
 /* What a list of this CPU holds is not PAGE_CACHED. */
 NORETURN void page_cpu_report(const struct page *page);

@@ -600,6 +600,8 @@ static void check_cache_request(const char *name, size_t size, size_t align, uns
 struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align, unsigned flags,
                                      void (*ctor)(void *object))
 {
+	if (in_interrupt())
+		panic("kmem_cache_create: in interrupt context (cache %s)", name);
 	check_cache_request(name, size, align, flags);
 	struct kmem_cache *cache = slab_alloc_internal(&kmem_cache_cache, GFP_KERNEL);
 	if (!cache) {

@@ -64,7 +64,7 @@ void host_cpu_enter(uint32_t id)
 	host_cpu = &host_cpus[id];
 	host_cpu->id = id;
 	host_cpu->irqs_enabled = true;
-	host_cpu->interrupt_depth = host_cpu->held_locks = 0;
+	host_cpu->interrupt_depth = host_cpu->held_locks = host_cpu->held_mutexes = 0;
 
 	pthread_mutex_lock(&mutex);
 	ASSERT(!(online & cpu_bit(host_cpu)));
@@ -74,7 +74,7 @@ void host_cpu_enter(uint32_t id)
 
 void host_cpu_leave(void)
 {
-	ASSERT(irqs_enabled() && !in_interrupt() && !this_cpu()->held_locks);
+	ASSERT(irqs_enabled() && !in_interrupt() && !this_cpu()->held_locks && !this_cpu()->held_mutexes);
 	pthread_mutex_lock(&mutex);
 	set_online(online & ~cpu_bit(this_cpu()));
 	pthread_mutex_unlock(&mutex);

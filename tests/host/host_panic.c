@@ -37,9 +37,10 @@ static void refuse_held_locks(const char *message)
 {
 	const struct cpu *cpu = this_cpu();
 
-	if (!cpu->held_locks)
+	if (!cpu->held_locks && !cpu->held_mutexes)
 		return;
-	fprintf(stderr, "panic with lock \"%s\" held: %s\n", cpu->held[cpu->held_locks - 1]->name, message);
+	fprintf(stderr, "panic with lock \"%s\" held: %s\n",
+	        cpu->held_locks ? cpu->held[cpu->held_locks - 1]->name : "a mutex", message);
 	__sanitizer_print_stack_trace();
 	abort();
 }

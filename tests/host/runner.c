@@ -159,8 +159,9 @@ static void check_cpu(void)
 	struct cpu *cpu = this_cpu();
 	bool clean = cpu->irqs_enabled && !cpu->interrupt_depth && !cpu->held_locks;
 
-	if (cpu->held_locks) {
-		fprintf(stderr, "%s ends with lock \"%s\" held\n", current.running->name, cpu->held[0]->name);
+	if (cpu->held_locks || cpu->held_mutexes) {
+		fprintf(stderr, "%s ends with lock \"%s\" held\n", current.running->name,
+		        cpu->held_locks ? cpu->held[0]->name : "a mutex");
 		abort();
 	}
 	cpu->irqs_enabled = true;

@@ -711,6 +711,8 @@ static void waiting_in_an_interrupt_is_reported_though_no_wait_was_needed(void)
 	this_cpu()->interrupt_depth++;
 	expect_panic("kmem_cache_alloc: GFP_KERNEL in interrupt context, cache test-interrupt, asked by *",
 	             held[1] = kmem_cache_alloc(cache, GFP_KERNEL));
+	expect_panic("kmem_cache_create: in interrupt context (cache test)",
+	             (void)!kmem_cache_create("test", 8, 0, 0, NULL));
 	expect_panic("kmem_cache_destroy: in interrupt context", kmem_cache_destroy(cache));
 	expect_panic("kmem_cache_shrink: in interrupt context (cache test-interrupt)",
 	             kmem_cache_shrink(cache));

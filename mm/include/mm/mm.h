@@ -77,7 +77,7 @@ bool mm_fingerprint_equal(const struct mm_fingerprint *before, const struct mm_f
  * or guard, image segment. For fault reports: takes no lock, never faults, never panics. */
 void mm_describe_address(vaddr_t address, struct printer *out);
 
-/* The views people know. All allocate nothing. */
+/* The views people know. All allocate nothing. Not in interrupts, no lock held. */
 void meminfo_dump(struct printer *out);
 void memory_map_dump(struct printer *out);
 void layout_dump(struct printer *out);

@@ -122,8 +122,7 @@ void register_shrinker(struct shrinker *shrinker);
 
 /*
  * Runs all shrinkers once and empties every CPU's lists into the buddies; frames that became free, or of use to requests
- * that could not use them. Waits while another CPU does, and then takes what began since it came for its own. Not in
- * interrupts, no lock held.
+ * that could not use them. Waits while another CPU reclaims. Not in interrupts, no lock held.
  */
 size_t reclaim_pages(void);
 

@@ -36,7 +36,8 @@ void slab_init(void);
 /*
  * A cache of objects of `size` bytes (1 .. 32768) at alignment `align` (0: 8; a power of two up to
  * PAGE_SIZE). `ctor` (may be NULL) runs once per object when its slab is made, and the object must be given
- * back constructed. NULL if there is no memory; a bad size, alignment or name panics. The name is copied.
+ * back constructed. NULL if there is no memory; a bad size, alignment or name panics. The name is copied. Not in interrupts,
+ * no lock held; as for the next, and for shrinking, visiting and dumping.
  */
 struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align, unsigned flags,
                                      void (*ctor)(void *object)) MUST_USE;

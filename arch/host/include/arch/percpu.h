@@ -13,7 +13,7 @@ struct spinlock;
 struct cpu {
 	uint32_t id;
 	uint32_t interrupt_depth; /* a test raises it to stand in a handler */
-	uint32_t held_locks;
+	uint32_t held_locks, held_mutexes;
 	bool irqs_enabled;
 	uint64_t asked_by;      /* atomic: the CPUs whose call waits here, as an interrupt would */
 	struct page_cpu *pages; /* mm's: this CPU's own free pages; NULL until it has some */

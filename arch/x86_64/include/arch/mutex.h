@@ -2,9 +2,9 @@
  * A lock to keep while other CPUs are called: whoever waits for it serves their calls meanwhile, in the order they came.
  * Shared by both machines.
  *
- * Not for interrupt handlers, which might wait for what they interrupted, and never wanted while a spinlock is held, whose
- * holder may not serve calls; so mutexes stand before all of them in the order of locks. Both are checked in every build,
- * and that nobody takes one twice: it is no fast path's.
+ * Not for interrupt handlers, which might wait for what they interrupted; and never wanted while a spinlock is held, whose
+ * holder may not serve calls, so that mutexes stand before all spinlocks in the order of locks. The latter is checked in the
+ * debug build, which counts held spinlocks; all other mistakes in every build, as it is no fast path's.
  */
 #ifndef ARCH_MUTEX_H
 #define ARCH_MUTEX_H
@@ -48,12 +48,14 @@ static inline void mutex_lock(struct mutex *mutex)
 		cpu_relax();
 	}
 	__atomic_store_n(&mutex->owner, this_cpu()->id + 1, __ATOMIC_RELAXED);
+	this_cpu()->held_mutexes++;
 }
 
 static inline void mutex_unlock(struct mutex *mutex)
 {
 	if (unlikely(!mutex_is_held(mutex)))
 		panic("mutex %s: given back by a CPU that does not hold it", mutex->name);
+	this_cpu()->held_mutexes--;
 	__atomic_store_n(&mutex->owner, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&mutex->serving, mutex->serving + 1, __ATOMIC_RELEASE);
 }
