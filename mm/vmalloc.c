@@ -22,9 +22,11 @@
  *
  * V7  What was given back and is not a hole yet (VM_LAZY, VM_SPARE) has nothing mapped and is kept by one CPU
  *     (vmap_range.c). nr_gone and gone_bytes count it.
+ * V8  What was given back in an interrupt and is still as it was (VM_DEFERRED) is kept by one CPU as well; nr_deferred counts
+ *     it.
  *
  * V2 and V5 hold when nothing is under way: an area is VM_UNINITIALIZED until it is filled and VM_DYING from the moment
- * it is given back.
+ * it is given back; V8 is the only state of this kind that outlasts a call.
  *
  * Allocation: a range that this CPU keeps, or else nodes and a new range (one round of the lock); then frames and
  * mappings in batches, so that neither stack nor heap grows with the size. Failure unmaps what there is and gives the
@@ -33,7 +35,8 @@
  * Freeing: mark the area, so that a second vfree() of the same address is caught even while the first one runs; make its
  * entries absent; leave it, with its frames, to this CPU's list of ranges to be flushed (vmap_range.c). Neither a range
  * nor a frame is free while some CPU's memory of the address may still lead there. What maps frames of others is flushed
- * at once, as nobody knows what they do with them next. None of this needs memory: the area's node becomes the hole's.
+ * at once, as nobody knows what they do with them next. In an interrupt handler the marked
+ * area is left to a later call. None of this needs memory: the area's node becomes the hole's.
  *
  * vfree() finds the area without a search: the frame behind the address knows it. Only an address that leads to no area's
  * first frame is looked up under the lock, to be told what it is.
@@ -203,6 +206,7 @@ static struct vmap_area *area_reserve(const struct request *want)
 	if (area) {
 		area_begin(area, want);
 	} else {
+		vmap_ranges_undefer();
 		if (!nodes_take(nodes, want))
 			return run_out(want, "no area descriptor");
 		area = area_carve(want, nodes);
@@ -340,7 +344,7 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
  * Everything in the area goes; its range and frames later. Cannot fail. In parts, between which interrupts are served: no
  * leaf reaches out of one.
  */
-static void area_dissolve(struct vmap_area *area, const void *caller)
+size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 {
 	struct page_list frames = PAGE_LIST_INIT;
 	uintptr_t end = area_data_end(area), stop;
@@ -349,7 +353,7 @@ static void area_dissolve(struct vmap_area *area, const void *caller)
 		bool unmapped = pagetable_unmap(&kernel_pagetable, vrange(area->va_start, end), NULL);
 		ASSERT(unmapped); /* whole leaves */
 		vmap_range_give_flushed(area);
-		return;
+		return 0;
 	}
 	for (uintptr_t at = area->va_start; at < end; at = stop) {
 		stop = min_u64(align_down(at, CLEAR_PART) + CLEAR_PART, end);
@@ -357,7 +361,7 @@ static void area_dissolve(struct vmap_area *area, const void *caller)
 	}
 	frames_disown_list(&frames);
 	count_sub(&vmalloc_state.nr_pages, area_data_pages(area));
-	vmap_range_give(area, &frames, caller);
+	return vmap_range_give(area, &frames, caller);
 }
 
 /* ---- vmalloc ------------------------------------------------------------------------------------------------------ */
@@ -375,7 +379,7 @@ static void *allocate(const struct request *want)
 		return NULL;
 	const char *lacking = area_fill(area, want);
 	if (unlikely(lacking)) {
-		area_dissolve(area, want->caller);
+		vmap_area_dissolve(area, want->caller);
 		return run_out(want, lacking);
 	}
 	return area_publish(area);
@@ -441,7 +445,7 @@ static NORETURN void report_release(const char *call, uintptr_t address, const s
 	if (!area)
 		panic("%s: 0x%lx is in no area: freed twice, or never allocated; from %pS", call, address,
 		      caller);
-	if (area->flags & VM_GONE)
+	if (area->flags & (VM_GONE | VM_DEFERRED))
 		panic("%s: 0x%lx was freed before, by %pS; it was in the %s area 0x%lx-0x%lx allocated by %pS, from %pS",
 		      call, address, area_freed_by(area), area_kind(area), area->va_start, area->va_end,
 		      area_caller(area), caller);
@@ -485,8 +489,6 @@ static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t a
 {
 	struct vmap_area copy;
 
-	if (unlikely(in_interrupt()))
-		panic("%s: in interrupt context, from %pS", call, caller);
 	struct vmap_area *area = class == VM_ALLOC ? area_of_frame(address) : NULL;
 	if (likely(area && area->va_start == address && area_class(area) == VM_ALLOC &&
 	           area_mark_dying(area)))
@@ -508,7 +510,14 @@ static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t a
 
 static void release(const char *call, uint32_t class, uintptr_t address, const void *caller)
 {
-	area_dissolve(area_take(call, class, address, caller), caller);
+	if (unlikely(in_interrupt())) {
+		if (class != VM_ALLOC)
+			panic("%s: in interrupt context, from %pS", call, caller);
+		vmap_range_defer(area_take(call, class, address, caller), caller);
+		return;
+	}
+	vmap_ranges_undefer();
+	vmap_area_dissolve(area_take(call, class, address, caller), caller);
 }
 
 void vfree(const void *address)

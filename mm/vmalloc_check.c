@@ -12,6 +12,7 @@
 /* One walk over all mappings and all areas, both ascending. */
 struct check {
 	size_t gone, gone_bytes; /* V7 */
+	size_t deferred;
 	const struct vmap_area
 	        *area; /* the first that does not end at or below what was seen; NULL: none left */
 	size_t mapped; /* data pages of `area` seen mapped */
@@ -30,7 +31,7 @@ static const char *area_check(const struct vmap_area *area)
 	      area->requested_size);
 	CHECK(class == VM_ALLOC || class == VM_MAP || class == VM_IOREMAP,
 	      "V2: the area 0x%lx-0x%lx has flags 0x%x", area->va_start, area->va_end, area->flags);
-	CHECK(!(area->flags & (VM_UNINITIALIZED | VM_DYING)) || (area->flags & VM_GONE),
+	CHECK(!(area->flags & (VM_UNINITIALIZED | VM_DYING)) || (area->flags & (VM_GONE | VM_DEFERRED)),
 	      "V2: the area 0x%lx-0x%lx is only half there, flags 0x%x", area->va_start, area->va_end,
 	      area->flags);
 	return NULL;
@@ -68,6 +69,7 @@ static const char *area_leave(struct check *check)
 		      area->va_end, check->mapped, area_data_pages(area));
 		check->owned += check->mapped;
 	}
+	check->deferred += area->flags & VM_DEFERRED ? 1 : 0;
 	check->mapped = 0;
 	check->area = va_space_next_busy(&vmalloc_state.space, area);
 	return check->area ? area_check(check->area) : NULL;
@@ -127,6 +129,9 @@ const char *vmalloc_check(void)
 	CHECK(vmalloc_state.nr_gone == check.gone && vmalloc_state.gone_bytes == check.gone_bytes,
 	      "V7: %zu ranges of %zu bytes were given back and are kept, counted as %zu of %zu", check.gone,
 	      check.gone_bytes, vmalloc_state.nr_gone, vmalloc_state.gone_bytes);
+	CHECK(vmalloc_state.nr_deferred == check.deferred,
+	      "V8: %zu areas were given back in interrupts, counted as %zu", check.deferred,
+	      vmalloc_state.nr_deferred);
 	if ((broken = vmap_ranges_check()))
 		return broken;
 	CHECK(vmalloc_state.nr_pages == check.owned, "V6: areas own %zu frames, counted as %zu", check.owned,
@@ -140,7 +145,7 @@ static void print_area(struct printer *out, const struct vmap_area *area)
 {
 	print(out, "the %s area 0x%016lx-0x%016lx (%zu bytes requested, allocated by %pS", area_kind(area),
 	      area->va_start, area->va_end, area->requested_size, area_caller(area));
-	if (area->flags & VM_GONE)
+	if (area->flags & (VM_GONE | VM_DEFERRED))
 		print(out, ", freed by %pS", area_freed_by(area));
 	print(out, ")");
 }

@@ -13,6 +13,7 @@ enum {
 	VM_LAZY = 1 << 29,  /* cleared, not yet flushed on every CPU: its frames wait in it */
 	VM_SPARE = 1 << 28, /* flushed, empty, kept by a CPU for its next area of this size */
 	VM_GONE = VM_LAZY | VM_SPARE,
+	VM_DEFERRED = 1 << 27, /* given back in an interrupt: dying, and nothing more has happened yet */
 };
 
 struct vmalloc_state {
@@ -21,6 +22,7 @@ struct vmalloc_state {
 	size_t nr_pages;          /* atomic: frames that areas own, those still being filled included */
 	size_t nr_gone;           /* atomic: areas that are VM_LAZY or VM_SPARE, */
 	size_t gone_bytes;        /* atomic: and the window's bytes that they keep */
+	size_t nr_deferred;       /* atomic: areas that are VM_DEFERRED */
 	struct kmem_cache *nodes; /* constant: holes and areas */
 };
 extern struct vmalloc_state vmalloc_state;
@@ -54,8 +56,20 @@ void vmap_ranges_init(void);
 /* A range of `pages` and a guard page that this CPU keeps, flags VM_SPARE no more; NULL if it has none. */
 struct vmap_area *vmap_range_take(size_t pages);
 
-/* A dying area whose leaves pagetable_clear() made absent, its frames in `frames`: freed at some later flush. */
-void vmap_range_give(struct vmap_area *area, const struct page_list *frames, const void *caller);
+/*
+ * A dying area whose leaves pagetable_clear() made absent, its frames in `frames`: freed at some later flush. Frames given
+ * back, if this was the one.
+ */
+size_t vmap_range_give(struct vmap_area *area, const struct page_list *frames, const void *caller);
+
+/*
+ * A dying area that owns frames, given back in an interrupt handler: dissolved by the next call of this CPU that takes or
+ * gives a range outside of one, or by whoever runs short.
+ */
+void vmap_range_defer(struct vmap_area *area, const void *caller);
+
+/* Dissolves what this CPU has deferred. Not in interrupts. Frames given back, beside those that became lazy. */
+size_t vmap_ranges_undefer(void);
 
 /* A dying area that nothing maps and every CPU has forgotten. */
 void vmap_range_give_flushed(struct vmap_area *area);
@@ -67,6 +81,9 @@ size_t vmap_ranges_purge(void);
 const char *vmap_ranges_check(void) MUST_USE;
 
 /* ---- vmalloc.c, for vmap_range.c ---- */
+
+/* A dying area loses its mappings; its range and frames go to this CPU's lists. Frames given back. Not in interrupts. */
+size_t vmap_area_dissolve(struct vmap_area *area, const void *caller);
 
 /* Dying areas become holes, in one round of the lock. pre: nothing is mapped in them, and all CPUs know; count <= 32 */
 enum { RELEASE_BATCH = 32 };
@@ -106,7 +123,7 @@ static inline const void *area_caller(const struct vmap_area *area)
 	return (const void *)(intptr_t)(int32_t)area->caller;
 }
 
-/* Of a VM_GONE area. */
+/* Of a VM_GONE or VM_DEFERRED area. */
 static inline const void *area_freed_by(const struct vmap_area *area)
 {
 	return (const void *)(intptr_t)(int32_t)area->freed_by;

@@ -5,6 +5,7 @@
  *	vfree ──► lazy ──── one flush for many ────► spare ──► vmalloc of the same size on the same CPU, no lock
  *	          entries absent,       │            range only
  *	          frames wait           └──────────► a hole of the window; frames are free
+ *	vfree in an interrupt ──► deferred ──► as above, at this CPU's next call outside of one
  *
  * A flush interrupts every CPU and waits for all of them; a range costs two rounds of the window's lock. Both are paid once
  * for a list of ranges, not once for each.
@@ -14,10 +15,15 @@
  * L2  An area in spares[n] is VM_SPARE, has n + 1 data pages and a guard page; every CPU has flushed since it was
  *     mapped.
  * L3  Every VM_LAZY or VM_SPARE area is in exactly one list.
+ * L4  A VM_DEFERRED area is VM_DYING besides, otherwise as it was while in use, and in exactly one CPU's chain of deferred
+ *     areas. The chain is of frames: each area's first one, whose owner is the area, which holds the next one's number.
  *
  * The debug build marks each frame that waits in a lazy range (page->unflushed). The mark goes with the flush, and so does
  * VM_LAZY. The page allocator does not take back a frame that has the mark, nor does a lazy range become an area or a hole:
  * both are asserted.
+ *
+ * A handler may neither clear a large area, which takes its time, nor wait for other CPUs: it only puts the area into the
+ * chain. Until a call or someone in need of memory takes it out again, it stays mapped.
  *
  * Locking: a CPU's lists are its own. They change with interrupts masked; another CPU that wants them asks (cpu_call). The
  * flush itself runs unmasked and without a lock of ours.
@@ -46,6 +52,7 @@ _Static_assert(LAZY_AREAS % RELEASE_BATCH == 0, "a full list is whole batches");
 struct cpu_ranges {
 	struct vmap_area *lazy[LAZY_AREAS];
 	uint32_t nr_lazy;
+	uint32_t deferred;                                /* first frame of the latest; PFN_NONE: none */
 	size_t nr_pages;                                  /* of the lazy areas */
 	char spares[SPARE_SIZES][SPARE_BYTES] ALIGNED(8); /* each a struct cpu_stack of areas */
 };
@@ -165,7 +172,7 @@ static size_t detach_lazy(struct vmap_area **areas)
 
 /* ---- Giving back ------------------------------------------------------------------------------------------------ */
 
-void vmap_range_give(struct vmap_area *area, const struct page_list *frames, const void *caller)
+size_t vmap_range_give(struct vmap_area *area, const struct page_list *frames, const void *caller)
 {
 	struct vmap_area *full[LAZY_AREAS];
 	size_t nr_full = 0;
@@ -183,7 +190,57 @@ void vmap_range_give(struct vmap_area *area, const struct page_list *frames, con
 	if (own->nr_lazy == LAZY_AREAS || own->nr_pages >= LAZY_PAGES)
 		nr_full = detach_lazy(full);
 	irq_restore(flags);
-	flush(full, nr_full, true);
+	return flush(full, nr_full, true);
+}
+
+void vmap_range_defer(struct vmap_area *area, const void *caller)
+{
+	uint32_t frame = (uint32_t)vmalloc_to_pfn((void *)area->va_start);
+	struct cpu_ranges *own = own_ranges();
+
+	area->freed_by = (uint32_t)(uintptr_t)caller;
+	area_set_flags(area, area_flags(area) | VM_DEFERRED);
+	count_add(&vmalloc_state.nr_deferred, 1);
+	irqflags_t flags = irq_save();
+	area->frames = own->deferred;
+	own->deferred = frame;
+	irq_restore(flags);
+}
+
+static struct vmap_area *deferred_area(uint32_t frame)
+{
+	return pfn_to_page(pfn(frame))->owner;
+}
+
+/* A CPU's chain of deferred areas, off its list. On that CPU. */
+static uint32_t detach_deferred(void)
+{
+	irqflags_t flags = irq_save();
+	uint32_t chain = own_ranges()->deferred;
+	own_ranges()->deferred = PFN_NONE;
+	irq_restore(flags);
+	return chain;
+}
+
+static size_t dissolve_chain(uint32_t chain)
+{
+	size_t freed = 0;
+
+	while (chain != PFN_NONE) {
+		struct vmap_area *area = deferred_area(chain);
+		chain = area->frames;
+		area_set_flags(area, area_flags(area) & ~(uint32_t)VM_DEFERRED);
+		count_sub(&vmalloc_state.nr_deferred, 1);
+		freed += vmap_area_dissolve(area, area_freed_by(area));
+	}
+	return freed;
+}
+
+size_t vmap_ranges_undefer(void)
+{
+	if (likely(__atomic_load_n(&own_ranges()->deferred, __ATOMIC_RELAXED) == PFN_NONE))
+		return 0;
+	return dissolve_chain(detach_deferred());
 }
 
 void vmap_range_give_flushed(struct vmap_area *area)
@@ -203,6 +260,11 @@ struct haul {
 	size_t count;
 };
 
+static void haul_deferred(void *chain)
+{
+	*(uint32_t *)chain = detach_deferred();
+}
+
 static void haul_lazy(void *context)
 {
 	struct haul *haul = context;
@@ -221,22 +283,37 @@ static void haul_spares(void *context)
 	}
 }
 
-size_t vmap_ranges_purge(void)
+/* One CPU's deferred areas become lazy, here. */
+static size_t dissolve_deferred_of(unsigned id)
+{
+	uint32_t chain;
+
+	cpu_call(1ULL << id, haul_deferred, &chain);
+	return dissolve_chain(chain);
+}
+
+static size_t purge_of(unsigned id)
 {
 	struct haul haul;
+
+	cpu_call(1ULL << id, haul_lazy, &haul);
+	size_t freed = flush(haul.areas, haul.count, false);
+	do {
+		cpu_call(1ULL << id, haul_spares, &haul);
+		settle(haul.areas, haul.count, false);
+	} while (haul.count == LAZY_AREAS); /* else it had no more */
+	return freed;
+}
+
+size_t vmap_ranges_purge(void)
+{
 	cpuset_t online = cpus_online();
 	size_t freed = 0;
 
-	for (unsigned id = 0; id < cpus_possible(); id++) {
-		if (!(online >> id & 1))
-			continue;
-		cpu_call(1ULL << id, haul_lazy, &haul);
-		freed += flush(haul.areas, haul.count, false);
-		do {
-			cpu_call(1ULL << id, haul_spares, &haul);
-			settle(haul.areas, haul.count, false);
-		} while (haul.count == LAZY_AREAS); /* else it had no more */
-	}
+	for (unsigned id = 0; id < cpus_possible(); id++)
+		freed += online >> id & 1 ? dissolve_deferred_of(id) : 0;
+	for (unsigned id = 0; id < cpus_possible(); id++)
+		freed += online >> id & 1 ? purge_of(id) : 0;
 	return freed;
 }
 
@@ -253,6 +330,7 @@ void vmap_ranges_init(void)
 {
 	ranges = kcalloc(cpus_possible(), sizeof(*ranges), GFP_KERNEL | __GFP_NOFAIL);
 	for (unsigned id = 0; id < cpus_possible(); id++) {
+		ranges[id].deferred = PFN_NONE;
 		for (size_t pages = 1; pages <= SPARE_SIZES; pages++)
 			spares_of(&ranges[id], pages)->capacity = SPARE_DEPTH;
 	}
@@ -284,13 +362,35 @@ static const char *check_lazy(unsigned id, const struct vmap_area *area, size_t 
 	return NULL;
 }
 
+/* L4 for one CPU, and how many */
+static const char *check_deferred(unsigned id, size_t *count)
+{
+	for (uint32_t frame = ranges[id].deferred; frame != PFN_NONE; frame = deferred_area(frame)->frames) {
+		const struct page *page = pfn_to_page(pfn(frame));
+		CHECK(page->type == PAGE_VMALLOC && kmem_cache_owns(vmalloc_state.nodes, page->owner),
+		      "L4: CPU %u: frame 0x%x in the chain of deferred areas is %s, of no area", id, frame,
+		      page_type_name(page->type));
+		const struct vmap_area *area = page->owner;
+		CHECK((area_flags(area) & (VM_DEFERRED | VM_DYING | VM_GONE)) == (VM_DEFERRED | VM_DYING) &&
+		              vmalloc_to_pfn((void *)area->va_start) == frame,
+		      "L4: CPU %u: 0x%lx-0x%lx, flags 0x%x, is no deferred area that begins with frame 0x%x",
+		      id, area->va_start, area->va_end, area->flags, frame);
+		CHECK(++*count <= vmalloc_state.space.nr_busy,
+		      "L4: CPU %u: the chain of deferred areas has no end", id);
+	}
+	return NULL;
+}
+
 const char *vmap_ranges_check(void)
 {
-	size_t kept = 0;
+	size_t kept = 0, deferred = 0;
 
 	for (unsigned id = 0; id < cpus_possible(); id++) {
 		struct cpu_ranges *own = &ranges[id];
+		const char *wrong = check_deferred(id, &deferred);
 		size_t pages = 0;
+		if (wrong)
+			return wrong;
 		for (uint32_t i = 0; i < own->nr_lazy; i++, kept++) {
 			const char *broken = check_lazy(id, own->lazy[i], &pages);
 			if (broken)
@@ -310,6 +410,8 @@ const char *vmap_ranges_check(void)
 			}
 		}
 	}
+	CHECK(deferred == vmalloc_state.nr_deferred, "L4: the CPUs have deferred %zu areas, counted as %zu",
+	      deferred, vmalloc_state.nr_deferred);
 	CHECK(kept == vmalloc_state.nr_gone, "L3: the CPUs keep %zu ranges, counted as %zu", kept,
 	      vmalloc_state.nr_gone);
 	return NULL;

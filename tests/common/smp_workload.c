@@ -132,7 +132,7 @@ static void check_zero(struct actor *actor, const char *what, const char *memory
 
 struct kind {
 	const char *name;
-	bool in_handler; /* may come and go in interrupt context */
+	bool comes_in_handler, goes_in_handler; /* in interrupt context */
 	bool (*allocate)(struct actor *actor,
 	                 struct item *item); /* sets all but kind and tag, writes the pattern */
 	void (*release)(struct actor *actor, struct item *item); /* checks the pattern first */
@@ -451,17 +451,18 @@ static void given_release(struct actor *actor, struct item *item)
 }
 
 /* As often as it is listed. */
-static const struct kind kmalloc_kind = {"kmalloc", true, kmalloc_allocate, kmalloc_release},
-                         kvmalloc_kind = {"kvmalloc", false, kvmalloc_allocate, kvmalloc_release},
-                         object_kind = {"kmem_cache_alloc", true, object_allocate, object_release},
-                         cache_kind = {"kmem_cache_create", false, cache_allocate, cache_release},
-                         bulk_kind = {"kmem_cache_alloc_bulk", true, bulk_allocate, bulk_release},
-                         block_kind = {"alloc_pages", true, block_allocate, block_release},
-                         exact_kind = {"alloc_pages_exact", true, exact_allocate, exact_release},
-                         frames_kind = {"alloc_pages_bulk", true, frames_bulk_allocate, frames_bulk_release},
-                         vmalloc_kind = {"vmalloc", false, vmalloc_allocate, vmalloc_release},
-                         vmap_kind = {"vmap", false, vmap_allocate, vmap_release},
-                         given_kind = {"vmap, given away", false, given_allocate, given_release};
+static const struct kind kmalloc_kind = {"kmalloc", true, true, kmalloc_allocate, kmalloc_release},
+                         kvmalloc_kind = {"kvmalloc", true, true, kvmalloc_allocate, kvmalloc_release},
+                         object_kind = {"kmem_cache_alloc", true, true, object_allocate, object_release},
+                         cache_kind = {"kmem_cache_create", false, false, cache_allocate, cache_release},
+                         bulk_kind = {"kmem_cache_alloc_bulk", true, true, bulk_allocate, bulk_release},
+                         block_kind = {"alloc_pages", true, true, block_allocate, block_release},
+                         exact_kind = {"alloc_pages_exact", true, true, exact_allocate, exact_release},
+                         frames_kind = {"alloc_pages_bulk", true, true, frames_bulk_allocate,
+                                        frames_bulk_release},
+                         vmalloc_kind = {"vmalloc", false, true, vmalloc_allocate, vmalloc_release},
+                         vmap_kind = {"vmap", false, false, vmap_allocate, vmap_release},
+                         given_kind = {"vmap, given away", false, true, given_allocate, given_release};
 static const struct kind *const kinds[] = {
         &kmalloc_kind, &kmalloc_kind, &kmalloc_kind, &kmalloc_kind,  &object_kind,
         &object_kind,  &object_kind,  &block_kind,   &block_kind,    &block_kind,
@@ -548,7 +549,7 @@ static void step(struct actor *actor)
 		*item = __atomic_exchange_n(place, *item, __ATOMIC_ACQ_REL);
 		count(&actor->counts->swapped);
 	}
-	bool may_in_handler = (*item)->address ? (*item)->kind->in_handler : kind->in_handler;
+	bool may_in_handler = (*item)->address ? (*item)->kind->goes_in_handler : kind->comes_in_handler;
 	if (may_in_handler && one_in(actor, 6))
 		item_step_in_handler(actor, *item, kind);
 	else

@@ -299,6 +299,31 @@ static void vmalloc_in_an_interrupt_is_reported(void)
 	wait_for_ticks(ticks + 2);
 }
 
+static void *area_to_free;
+
+static void vfree_in_tick(void)
+{
+	in_tick = NULL;
+	vfree(area_to_free);
+}
+
+static void an_area_may_be_freed_in_an_interrupt(void)
+{
+	vm_unmap_aliases();
+	size_t pages_before = vmalloc_stats().nr_pages;
+
+	area_to_free = vmalloc(5 * PAGE_SIZE);
+	assert_non_null(area_to_free);
+	timer_start(1000, tick);
+	irq_enable();
+	in_tick = vfree_in_tick;
+	wait_for_ticks(ticks + 3);
+	assert_null(in_tick);
+	assert_int_equal(vmalloc_stats().nr_pages, pages_before + 5); /* marked only */
+	vm_unmap_aliases();
+	assert_int_equal(vmalloc_stats().nr_pages, pages_before);
+}
+
 static void an_interrupt_without_a_handler_is_mentioned_and_passed(void)
 {
 	expect_warning("interrupt: vector 200 has no handler", __asm__ volatile("int $200"));
@@ -457,6 +482,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_fault_in_an_interrupt_handler_is_survived_inside_it),
         TEST_CASE(a_fault_expected_outside_leaves_the_handler),
         TEST_CASE(vmalloc_in_an_interrupt_is_reported),
+        TEST_CASE(an_area_may_be_freed_in_an_interrupt),
         TEST_CASE(an_interrupt_without_a_handler_is_mentioned_and_passed),
         TEST_CASE(every_free_vector_reaches_its_handler),
         TEST_CASE(a_spurious_interrupt_is_passed_over_in_silence),

@@ -636,7 +636,7 @@ static void writable_and_executable_memory_is_the_callers_mistake(void)
 
 /* ---- Mistakes ----------------------------------------------------------------------------------------------------- */
 
-static void every_call_in_an_interrupt_is_reported(void)
+static void what_may_not_be_called_in_an_interrupt_is_reported(void)
 {
 	static void *area;
 
@@ -645,12 +645,92 @@ static void every_call_in_an_interrupt_is_reported(void)
 	this_cpu()->interrupt_depth++;
 	expect_panic("vmalloc: in interrupt context, from *", (void)!vmalloc(1));
 	expect_panic("vmalloc: in interrupt context, from *", (void)!__vmalloc(1, GFP_ATOMIC, PAGE_KERNEL));
-	expect_panic("vfree: in interrupt context, from *", vfree(area));
+	expect_panic("vunmap: in interrupt context, from *", vunmap(area));
+	expect_panic("iounmap: in interrupt context, from *", iounmap(area));
 	expect_panic("vmap: in interrupt context, from *", (void)!vmap(frames, 1, VM_MAP, PAGE_KERNEL));
 	expect_panic("ioremap: in interrupt context, from *", (void)!ioremap(no_ram(), 1));
 	expect_panic("get_vm_area: in interrupt context, from *", (void)!get_vm_area(1, VM_MAP));
 	this_cpu()->interrupt_depth--;
 	vfree(area);
+}
+
+/* As a handler would. */
+static void vfree_in_interrupt(void *area)
+{
+	this_cpu()->interrupt_depth++;
+	vfree(area);
+	this_cpu()->interrupt_depth--;
+}
+
+static void what_a_handler_frees_goes_with_the_next_call_outside(void)
+{
+	static char *areas[20];
+
+	vm_unmap_aliases();
+	size_t pages_before = vmalloc_stats().nr_pages;
+	for (unsigned i = 0; i < ARRAY_SIZE(areas); i++) {
+		areas[i] = vmalloc((1 + i) * PAGE_SIZE);
+		assert_non_null(areas[i]);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(areas); i++)
+		vfree_in_interrupt(areas[(i * 7) % ARRAY_SIZE(areas)]);
+	assert_sound(vmalloc_check());
+	assert_int_equal(vmalloc_stats().nr_pages, pages_before + 20 * 21 / 2);
+	this_cpu()->interrupt_depth++;
+	expect_panic("vfree: 0x* was freed before, by *", vfree(areas[3]));
+	this_cpu()->interrupt_depth--;
+	expect_panic("vfree: 0x* was freed before, by *", vfree(areas[3])); /* what waited has gone by now */
+	assert_int_equal(vmalloc_stats().nr_pages, pages_before);
+	assert_sound(vmalloc_check());
+}
+
+static void what_a_handler_frees_is_there_for_who_runs_short(void)
+{
+	struct hoard hoard = {0};
+	char *large = vmalloc(200 * PAGE_SIZE);
+
+	assert_non_null(large);
+	hoard_take(&hoard, GFP_ATOMIC, 0);
+	vfree_in_interrupt(large); /* its frames are all there is */
+	size_t freed = reclaim_pages();
+	size_t free_now = nr_free_pages();
+	hoard_release(&hoard);
+	assert_at_least(freed, 200);
+	assert_at_least(free_now, 200);
+
+	char *area = take_within(5 * PAGE_SIZE, 1, remote(), remote() + 6 * PAGE_SIZE, GFP_KERNEL);
+	assert_non_null(area);
+	vfree_in_interrupt(area); /* its range is the only one */
+	char *again = take_within(5 * PAGE_SIZE, 1, remote(), remote() + 6 * PAGE_SIZE, GFP_KERNEL);
+	assert_ptr_equal(again, area);
+	vfree(again);
+}
+
+static void the_verifier_sees_what_is_wrong_with_deferred_areas(void)
+{
+	char *area = vmalloc(PAGE_SIZE);
+
+	assert_non_null(area);
+	vfree_in_interrupt(area);
+	struct vmap_area *node = vmalloc_to_page(area)->owner;
+	node->flags &= ~(uint32_t)VM_DEFERRED;
+	assert_matches(vmalloc_check(), "V2: * is only half there, flags 0x*");
+	node->flags &= ~(uint32_t)VM_DYING;
+	assert_matches(vmap_ranges_check(),
+	               "L4: CPU *: 0x*, flags 0x*, is no deferred area that begins with frame 0x*");
+	node->flags |= VM_DYING | VM_DEFERRED;
+	struct page *frame = vmalloc_to_page(area);
+	frame->owner = NULL;
+	assert_matches(vmap_ranges_check(),
+	               "L4: CPU *: frame 0x* in the chain of deferred areas is vmalloc, of no area");
+	frame->owner = node;
+	vmalloc_state.nr_deferred++;
+	assert_matches(vmalloc_check(), "V8: 1 areas were given back in interrupts, counted as 2");
+	assert_matches(vmap_ranges_check(), "L4: the CPUs have deferred 1 areas, counted as 2");
+	vmalloc_state.nr_deferred--;
+	assert_sound(vmalloc_check());
+	vm_unmap_aliases();
+	assert_sound(vmalloc_check());
 }
 
 static void vfree_of_memory_of_another_kind_is_reported(void)
@@ -1402,7 +1482,10 @@ static const struct test_case cases[] = {
         TEST_CASE(a_refusal_is_silent_when_silence_is_asked_for),
         TEST_CASE(a_request_that_must_not_fail_panics_when_it_cannot_succeed),
         TEST_CASE(writable_and_executable_memory_is_the_callers_mistake),
-        TEST_CASE(every_call_in_an_interrupt_is_reported),
+        TEST_CASE(what_may_not_be_called_in_an_interrupt_is_reported),
+        TEST_CASE(what_a_handler_frees_goes_with_the_next_call_outside),
+        TEST_CASE(what_a_handler_frees_is_there_for_who_runs_short),
+        TEST_CASE(the_verifier_sees_what_is_wrong_with_deferred_areas),
         TEST_CASE(vfree_of_memory_of_another_kind_is_reported),
         TEST_CASE(vfree_of_an_address_inside_an_area_is_reported),
         TEST_CASE(the_second_vfree_is_reported_late_or_early),

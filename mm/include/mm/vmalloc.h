@@ -14,7 +14,7 @@
  *
  * Mistakes panic, with nothing changed. In front stands the call, behind it "from" whom:
  *
- *	vmalloc: in interrupt context                       (any allocating or freeing call)
+ *	vmalloc: in interrupt context                       (any call but vfree, kvfree, and questions)
  *	vmalloc: protection 0x… is writable and executable
  *	vfree: 0x… is no vmalloc address, from …: kmalloc'ed, say: what lies there instead
  *	vfree: 0x… is in no area: freed twice, or never allocated
@@ -72,7 +72,10 @@ void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot) MUST_USE;
 void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsigned long end, gfp_t gfp,
                            pgprot_t prot, unsigned long vm_flags, int node, const void *caller) MUST_USE;
 
-/* pre: returned by one of the above, or by vmap() with VM_MAP_PUT_PAGES. NULL: no-op. Cannot fail. */
+/*
+ * pre: returned by one of the above, or by vmap() with VM_MAP_PUT_PAGES. NULL: no-op. Cannot fail. In an interrupt handler
+ * the area is only marked: it is unmapped by the CPU's next vmalloc or vfree outside of one, or when memory runs short.
+ */
 void vfree(const void *address);
 
 /*
