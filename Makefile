@@ -220,7 +220,7 @@ test-tsan: tsan ## the suites that use several CPUs, threads here, under ThreadS
 	@tools/test.py --only tsan --seed "$(SEED)"
 
 test-kernel: all | need-run ## the suites in one kernel: FIRMWARE MEM CPUS BUILD CMDLINE SEED say which
-	@tools/run_kernel.py $(MACHINE) --verbose --cmdline "$(or $(CMDLINE),test exit) $(SEEDED)"
+	@tools/run_kernel.py $(MACHINE) --verbose --cmdline "$(or $(CMDLINE),test) exit $(SEEDED)"
 
 bench: | need-run ## guest instructions per operation, counted with -icount in the release kernel
 	$(submake) BUILD=release build/release/octavo.iso
@@ -286,7 +286,7 @@ help: ## this list
 	@echo "  FIRMWARE=bios|uefi ($(FIRMWARE))  MEM=256M ($(MEM))  CPUS=1 ($(CPUS))  BUILD=debug|release ($(BUILD))"
 	@echo "  CMDLINE=\"…\" kernel parameters, as tests need them: test=GLOB bench=GLOB seed=N exit shell"
 	@echo "  ISO_CMDLINE=\"…\" parameters written into the ISO, for machines without fw_cfg"
-	@echo "  SEED=n repeats a randomised run   V=1 shows whole commands   SECONDS=n for fuzz"
+	@echo "  SEED=n repeats a randomised run   V=1 shows whole commands   SECONDS=n KEEP=keep for fuzz   MINUTES=n for soak"
 
 # For editors and clang-tidy: how each C file is compiled, in the kernel if it is part of it, else on the host.
 compile_commands.json: $(OUT)/flags $(HOST)/flags

@@ -202,7 +202,7 @@ static const struct command {
         {"verify", "check every invariant of the memory subsystem", verify},
         {"test", "[GLOB]: run the tests that match", run_tests},
         {"crash", "NAME: make a mistake on purpose", crash},
-        {"exit", "leave the shell", leave},
+        {"exit", "leave the shell: QEMU ends if the command line says exit, else the CPU halts", leave},
         {"reboot", "reset the machine", reboot},
 };
 

@@ -199,15 +199,21 @@ void lock_graph_note(struct spinlock *lock, uintptr_t at)
 
 void lock_graph_dump(struct printer *out)
 {
+	bool any = false;
+
 	for (unsigned outer = 0; IS_DEBUG && outer < LOCK_CLASSES_MAX; outer++) {
 		for (unsigned inner = 0; inner < LOCK_CLASSES_MAX; inner++) {
 			uint64_t places = edge(outer, inner);
+			any |= places;
 			if (places)
 				print(out, "%s (rank %u) > %s (rank %u), taken at %pS and %pS\n",
 				      classes[outer].name, classes[outer].rank, classes[inner].name,
 				      classes[inner].rank, outer_place(places), inner_place(places));
 		}
 	}
+	if (!any)
+		print(out, IS_DEBUG ? "no lock was taken while another was held\n"
+		                    : "only the debug build watches locks\n");
 }
 
 void lock_graph_forget(unsigned number)
