@@ -170,7 +170,7 @@ static void area_begin(struct vmap_area *area, const struct request *want)
 {
 	area->requested_size = want->size;
 	area->phys_addr = want->phys_addr;
-	area->caller = (uint32_t)(uintptr_t)want->caller;
+	__atomic_store_n(&area->caller, (uint32_t)(uintptr_t)want->caller, __ATOMIC_RELAXED); /* views look */
 	area_set_flags(area, want->flags | VM_UNINITIALIZED);
 }
 

@@ -191,30 +191,34 @@ bool vmalloc_describe(vaddr_t address, struct printer *out)
 	return true;
 }
 
-/* Copies the first area that ends above *at and moves *at past it; false if there is none. */
-static bool area_copy_next(uintptr_t *at, struct vmap_area *copy)
+bool vmap_area_copy(uintptr_t address, struct vmap_area *copy)
 {
 	const struct va_space *space = &vmalloc_state.space;
 
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
-	const struct vmap_area *area = va_space_find(space, *at);
+	const struct vmap_area *area = va_space_find(space, address);
 	if (!area)
-		area = va_space_find_above(space, *at);
-	if (area)
-		*copy = *area;
+		area = va_space_find_above(space, address);
+	if (area) {
+		uint32_t now = area_flags(area);
+		*copy = (struct vmap_area){
+		        .va_start = area->va_start,
+		        .va_end = area->va_end,
+		        .phys_addr = now & VM_IOREMAP ? area->phys_addr : 0,
+		        .caller = __atomic_load_n(&area->caller, __ATOMIC_RELAXED),
+		        .flags = now,
+		};
+	}
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
-	if (area)
-		*at = copy->va_end;
 	return area;
 }
 
 /* Linux's lines. Areas that come or go meanwhile may or may not be shown; the lock is not held while printing. */
 void vmallocinfo_dump(struct printer *out)
 {
-	uintptr_t at = vmalloc_state.space.start;
-	struct vmap_area area;
+	struct vmap_area area = {.va_end = vmalloc_state.space.start};
 
-	while (area_copy_next(&at, &area)) {
+	while (vmap_area_copy(area.va_end, &area)) {
 		print(out, "0x%016lx-0x%016lx %7lu %pS", area.va_start, area.va_end,
 		      area.va_end - area.va_start, area_caller(&area));
 		if (area.flags & VM_GONE) {

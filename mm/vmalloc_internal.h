@@ -1,4 +1,4 @@
-/* What vmalloc.c, vmap_range.c and vmalloc_check.c share. The first two tell what it means. */
+/* What vmalloc.c, vmap_range.c, vmalloc_check.c and the views share. The first two tell what it means. */
 #ifndef MM_VMALLOC_INTERNAL_H
 #define MM_VMALLOC_INTERNAL_H
 
@@ -88,6 +88,16 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller);
 /* Dying areas become holes, in one round of the lock. pre: nothing is mapped in them, and all CPUs know; count <= 32 */
 enum { RELEASE_BATCH = 32 };
 void vmap_areas_release(struct vmap_area *const *areas, size_t count);
+
+/* ---- vmalloc_check.c, for the views ---- */
+
+/*
+ * Bounds, flags, caller and device address of the first area that ends above `address`; false if there is none. Takes the
+ * vmalloc lock for one lookup, which keeps the area where it is; a CPU that owns it may change the rest meanwhile.
+ */
+bool vmap_area_copy(uintptr_t address, struct vmap_area *copy) MUST_USE;
+
+/* ---- An area ---- */
 
 /* The three kinds by what frees them: VM_ALLOC vfree(), VM_MAP vunmap(), VM_IOREMAP iounmap(). */
 static inline uint32_t area_class(const struct vmap_area *area)
