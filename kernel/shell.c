@@ -15,7 +15,8 @@
 #include <lib/panic.h>
 #include <lib/string.h>
 #include <mm/mm.h>
-#include <mm/pagetable_check.h>
+#include <mm/pagetable.h>
+#include <mm/ptdump.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
 
@@ -107,10 +108,10 @@ static void show_layout(const char *rest)
 	layout_dump(&console);
 }
 
-static void show_pagetables(const char *rest)
+static void show_ptdump(const char *rest)
 {
 	(void)rest;
-	pagetable_dump(&kernel_pagetable, &console);
+	ptdump(&kernel_pagetable, &console);
 }
 
 /* A number, or the name of a function. */
@@ -132,6 +133,28 @@ static void show_locks(const char *rest)
 {
 	(void)rest;
 	lock_graph_dump(&console);
+}
+
+/* "START END", both numbers. */
+static bool parse_range(const char *text, struct vrange *range)
+{
+	char start[LINE_MAX + 1];
+	const char *blank = strchr(text, ' ');
+
+	if (!blank)
+		return false;
+	format_buffer(start, sizeof(start), "%.*s", (int)(blank - text), text);
+	return parse_u64(start, &range->start.raw) && parse_u64(blank + 1, &range->end.raw);
+}
+
+static void show_vmap(const char *rest)
+{
+	struct vrange part = vmalloc_used_range();
+
+	if (*rest && !parse_range(rest, &part))
+		kprintf("vmap: \"%s\" is not two addresses\n", rest);
+	else
+		vmalloc_picture(part, &console);
 }
 
 static void whatis(const char *rest)
@@ -192,10 +215,11 @@ static const struct command {
         {"buddyinfo", "free blocks per zone and order", show_buddyinfo},
         {"slabinfo", "object caches", show_slabinfo},
         {"vmallocinfo", "areas of the vmalloc window", show_vmallocinfo},
+        {"vmap", "[START END]: a picture of the vmalloc window", show_vmap},
         {"meminfo", "how memory is used", show_meminfo},
         {"memmap", "physical memory, and what is reserved in it", show_memmap},
         {"layout", "the kernel's address space", show_layout},
-        {"pagetables", "every mapping, as the processor sees it", show_pagetables},
+        {"ptdump", "every range that is mapped: how, where to, and what for", show_ptdump},
         {"cpus", "who is online, and what all have counted", show_cpus},
         {"locks", "the orders in which locks were taken: debug build", show_locks},
         {"whatis", "ADDRESS or FUNCTION: what lies there", whatis},

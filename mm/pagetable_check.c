@@ -20,7 +20,6 @@
 #include <mm/pagetable_check.h>
 #include <arch/directmap.h>
 #include <lib/check.h>
-#include <lib/printer.h>
 
 #define TABLE_BITS (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_ADDRESS | PTE_USED)
 #define LEAF_BITS  (PGPROT_BITS | PTE_ADDRESS)
@@ -186,21 +185,4 @@ const char *pagetable_check(const struct pagetable *pt)
 	CHECK(tally.nr_tables == pt->nr_tables, "T5: the root reaches %zu tables, nr_tables is %zu",
 	      tally.nr_tables, pt->nr_tables);
 	return NULL;
-}
-
-/* ---- Words ---- */
-
-static bool dump_mapping(const struct mapping *m, void *context)
-{
-	static const char *const leaf[] = {"?", "4K", "2M", "1G"};
-	print(context, "0x%016lx-0x%016lx %10lu KiB %s %-3s %s -> 0x%lx\n", m->va.start.raw, m->va.end.raw,
-	      vrange_size(m->va) >> 10, pgprot_access(m->prot), pgprot_memory_type(m->prot),
-	      m->level <= PT_LEAF_LEVELS ? leaf[m->level] : leaf[0], m->pa.raw);
-	return true;
-}
-
-void pagetable_dump(const struct pagetable *pt, struct printer *out)
-{
-	address_space_walk(pt->root, dump_mapping, out);
-	print(out, "%zu tables\n", pt->nr_tables);
 }

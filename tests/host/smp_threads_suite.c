@@ -4,6 +4,7 @@
 #include <lib/string.h>
 #include <mm/mm.h>
 #include <mm/page_alloc.h>
+#include <mm/ptdump.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
 #include <smp_workload.h>
@@ -162,6 +163,43 @@ static void caches_may_be_looked_at_while_magazines_come_and_go(void)
 	kmem_cache_destroy(cache);
 }
 
+/* ---- Views while others map and unmap ---- */
+
+static void drop(struct printer *printer, const char *text, size_t length)
+{
+	(void)printer;
+	(void)text;
+	(void)length;
+}
+
+/* Each area brings tables of its own and, flushed at once, gives them back for others to overwrite. */
+static void live_and_dump(void *context)
+{
+	struct printer nowhere = {.write = drop};
+
+	(void)context;
+	if (this_cpu()->id == 0) {
+		for (unsigned n = 0; n < LIVES; n++) {
+			void *area = vmalloc(PMD_SIZE + PAGE_SIZE);
+			assert_non_null(area);
+			vfree(area);
+			vm_unmap_aliases();
+		}
+		__atomic_store_n(&lives_left, 0, __ATOMIC_RELEASE);
+		return;
+	}
+	while (__atomic_load_n(&lives_left, __ATOMIC_ACQUIRE)) {
+		ptdump(&kernel_pagetable, &nowhere);
+		vmalloc_picture(vmalloc_used_range(), &nowhere);
+	}
+}
+
+static void views_may_be_printed_while_areas_and_page_tables_come_and_go(void)
+{
+	lives_left = 1;
+	run_on_cpus(3, live_and_dump, NULL);
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(one_cpu_survives_the_mix),
         TEST_CASE(two_cpus_free_each_others_memory),
@@ -169,6 +207,7 @@ static const struct test_case cases[] = {
         TEST_CASE(eight_cpus_free_each_others_memory),
         TEST_CASE(a_cache_may_be_destroyed_while_other_cpus_reclaim),
         TEST_CASE(caches_may_be_looked_at_while_magazines_come_and_go),
+        TEST_CASE(views_may_be_printed_while_areas_and_page_tables_come_and_go),
 };
 
 extern const struct test_suite smp_threads_suite;

@@ -18,6 +18,7 @@
 #include <mm/fault_inject.h>
 #include <mm/page_alloc.h>
 #include <mm/pagetable.h>
+#include <mm/ptdump.h>
 #include <mm/vmalloc.h>
 #include "expect_fault.h"
 
@@ -403,6 +404,45 @@ static void one_cpu_reclaims_at_a_time(void)
 	list_del(&shrinker.link);
 	assert_int_equal(nr_reclaims, cpus);
 	assert_int_equal(reclaiming_most, 1);
+}
+
+/* ---- Views while others map and unmap ---- */
+
+/* Each area brings tables of its own; flushed at once, they go back and are overwritten. */
+static void map_and_unmap(void *unused)
+{
+	(void)unused;
+	while (__atomic_load_n(&stage, __ATOMIC_ACQUIRE) < 1) {
+		vfree(vmalloc(PMD_SIZE + PAGE_SIZE));
+		vm_unmap_aliases();
+	}
+}
+
+static unsigned nr_view_lines;
+
+static void count_lines(struct printer *printer, const char *text, size_t length)
+{
+	(void)printer;
+	for (size_t i = 0; i < length; i++)
+		nr_view_lines += text[i] == '\n';
+}
+
+static void views_may_be_printed_while_others_map_and_unmap(void)
+{
+	struct printer counter = {.write = count_lines};
+	enum { VIEWS = 50, LINES_EACH = 10 /* at the least: headings, windows, totals */ };
+
+	need_another_cpu();
+	nr_view_lines = 0;
+	start_work_on_others(map_and_unmap, NULL);
+	for (unsigned n = 0; n < VIEWS; n++) {
+		ptdump(&kernel_pagetable, &counter);
+		vmalloc_picture(vmalloc_used_range(), &counter);
+		cpu_serve();
+	}
+	set_stage(1);
+	wait_for_others();
+	assert_at_least(nr_view_lines, VIEWS * LINES_EACH);
 }
 
 /* ---- Work ---- */
@@ -992,6 +1032,7 @@ static const struct test_case cases[] = {
         TEST_CASE(who_holds_a_mutex_may_call_those_that_wait_for_it),
         TEST_CASE(misuse_of_a_mutex_is_reported),
         TEST_CASE(one_cpu_reclaims_at_a_time),
+        TEST_CASE(views_may_be_printed_while_others_map_and_unmap),
         TEST_CASE(work_runs_outside_of_handlers_on_the_cpus_own_stack),
         TEST_CASE(misdirected_work_is_reported),
         TEST_CASE(who_waits_for_work_masked_serves_its_calls),

@@ -7,6 +7,7 @@
 #include <mm/kmalloc.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
+#include <mm/ptdump.h>
 #include <mm/vmalloc.h>
 #include <expected.h>
 #include "../../mm/mm_internal.h"
@@ -515,11 +516,22 @@ static void meminfo_adds_up(void)
 	                 (nr_managed_pages() << PAGE_SHIFT) + memblock_reserved_bytes(mb));
 }
 
+static void dump_kernel_pagetable(struct printer *out)
+{
+	ptdump(&kernel_pagetable, out);
+}
+
+static void draw_vmalloc_window(struct printer *out)
+{
+	vmalloc_picture(vmalloc_used_range(), out);
+}
+
 static void every_view_prints_and_allocates_nothing(void)
 {
 	static char text[32768];
-	void (*const views[])(struct printer *) = {buddyinfo_dump, slabinfo_dump,   vmallocinfo_dump,
-	                                           meminfo_dump,   memory_map_dump, layout_dump};
+	void (*const views[])(struct printer *) = {
+	        buddyinfo_dump,  slabinfo_dump, vmallocinfo_dump,      meminfo_dump,
+	        memory_map_dump, layout_dump,   dump_kernel_pagetable, draw_vmalloc_window};
 	void *area = vmalloc(1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(views); i++) {

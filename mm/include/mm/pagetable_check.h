@@ -26,7 +26,4 @@ void address_space_walk(paddr_t root, bool (*visit)(const struct mapping *mappin
  */
 const char *pagetable_check(const struct pagetable *pt) MUST_USE;
 
-/* Ranges with size, protection, memory type and leaf size, one a line. */
-void pagetable_dump(const struct pagetable *pt, struct printer *out);
-
 #endif

@@ -127,4 +127,14 @@ struct vmalloc_stats vmalloc_stats(void);
 const char *vmalloc_check(void) MUST_USE;
 void vmallocinfo_dump(struct printer *out);
 
+/* From the window's start to the end of its highest area; empty if there is none. Takes the vmalloc lock. */
+struct vrange vmalloc_used_range(void);
+
+/*
+ * A picture of `part` of the window, which need not be page-aligned nor lie in it as a whole: a line that tells how many
+ * pages one character stands for and what each means, then rows of 64 characters, 16 at most, each behind its address.
+ * Allocates nothing; takes the vmalloc lock for one area at a time, never while printing.
+ */
+void vmalloc_picture(struct vrange part, struct printer *out);
+
 #endif
