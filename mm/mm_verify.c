@@ -9,6 +9,8 @@
  * M4  No writable translation leads to a frame of read-only image; none is writable and executable.
  * M5  No vmalloc address leads to a free frame.
  * M6  Exact allocations are whole (page_alloc.c, Z4).
+ * M7  What the direct map hides or keeps from being written is the image's read-only part, or held by whoever asked for
+ *     it through set_memory.h: by an area, which then is VM_FLUSH_RESET_PERMS, or as a block of pages.
  *
  * Each structure's own verifier runs first, so that what is read here may be trusted.
  */
@@ -19,6 +21,7 @@
 #include <mm/kmalloc.h>
 #include <mm/pagetable_check.h>
 #include <mm/slab.h>
+#include <mm/va_space.h>
 #include <mm/vmalloc.h>
 #include "mm_internal.h"
 
@@ -188,6 +191,35 @@ static const char *check_no_writable_alias(const struct mapping *m)
 	return NULL;
 }
 
+static bool is_read_only_image(paddr_t pa)
+{
+	for (size_t i = 0; i < mm_state.nr_image; i++) {
+		const struct mm_segment *segment = &mm_state.image[i];
+		if (!(segment->prot.raw & PTE_WRITE) && pa.raw - segment->pa.raw < vrange_size(segment->va))
+			return true;
+	}
+	return false;
+}
+
+/* M7 */
+static const char *check_restricted(const struct mapping *m)
+{
+	for (uint64_t offset = 0; offset < vrange_size(m->va); offset += PAGE_SIZE) {
+		paddr_t pa = paddr_add(m->pa, offset);
+		if (is_read_only_image(pa))
+			continue;
+		const struct page *block = page_find_block(paddr_to_pfn(pa));
+		CHECK(block, "M7: the direct map is %s at 0x%lx, which nobody holds", pgprot_access(m->prot),
+		      m->va.start.raw + offset);
+		const struct vmap_area *area = block->type == PAGE_VMALLOC ? block->owner : NULL;
+		CHECK(area ? area->flags & VM_FLUSH_RESET_PERMS : page_is_callers(block),
+		      "M7: the direct map is %s at 0x%lx, a frame that is %s%s", pgprot_access(m->prot),
+		      m->va.start.raw + offset, page_type_name(block->type),
+		      area ? " and would stay so" : "");
+	}
+	return NULL;
+}
+
 static const char *check_mapping(const struct mapping *m)
 {
 	uint64_t start = m->va.start.raw, size = vrange_size(m->va);
@@ -201,7 +233,7 @@ static const char *check_mapping(const struct mapping *m)
 		      m->pa.raw);
 		CHECK(is_ram(m->pa, size), "M3: the direct map at 0x%lx covers more than RAM", start);
 		CHECK(m->prot.raw & PTE_NO_EXEC, "M4: the direct map is executable at 0x%lx", start);
-		return NULL;
+		return m->prot.raw == PAGE_KERNEL.raw ? NULL : check_restricted(m);
 	}
 	if (vrange_contains(frames, m->va.start)) {
 		CHECK(is_ram(m->pa, size) && m->va.end.raw <= frames.end.raw,

@@ -1,17 +1,17 @@
 /*
  * Page tables: a walk over levels, writing the entries of <arch/pte.h>.
  *
- * A table is one frame of 512 entries. Level PT_LEVELS is the root; an entry of level k is absent, a leaf (k = 1..3), or
- * points to a table of level k - 1:
+ * A table is one frame of 512 entries. Level PT_LEVELS is the root; an entry of level k is free, a leaf (k = 1..3), or
+ * points to a table of level k - 1. A leaf is present, or hidden: no processor sees it, but it keeps its place and frame.
  *
  *	level 4        3           2           1
  *	root ──► [ · | ● | 1G ] ──► [ ● | 2M ] ──► [ 4K | 4K | · | … ]
  *	              used: n          used: n
  *
- * The entry that points to a table counts that table's present entries in bits the processor ignores (PTE_USED), so
+ * The entry that points to a table counts that table's entries in use in bits the processor ignores (PTE_USED), so
  * nobody ever scans a table to learn that it is empty. What always holds when the lock is free:
  *
- * T1  No entry has a bit set that its format does not know; an absent entry is zero. Nothing is open to user mode.
+ * T1  No entry has a bit set that its format does not know; a free entry is zero. Nothing is open to user mode.
  * T2  No leaf is writable and executable.
  * T3  Each table is pointed to by exactly one entry.
  * T4  Below the root each table is counted right, and none is empty unless a range in it was cleared and is not yet
@@ -32,6 +32,11 @@
  * word until every CPU has flushed. The flush happens under the lock: as long as some CPU may remember the way to the
  * old table, nobody may hang a new one in its place. A shootdown must therefore be answered by CPUs that wait here with
  * interrupts masked.
+ *
+ * A change of protections that concerns the direct map too splits there one leaf per frame at worst, of which many may be
+ * the same: it splits as it goes. When a table cannot be had, what it split is still alike throughout and is merged; so is,
+ * later, what has become alike again. A table cut off by merging is walked by others until they flush, unlike an emptied
+ * one, and so is chained through its frame's entry and not through itself.
  *
  * Lock: pt->lock for every change. Lookup and dump take none: entries are single aligned words.
  *
@@ -117,7 +122,7 @@ static void table_give(struct pagetable *pt, paddr_t table)
 	pt->source->give(pt->source, table);
 }
 
-/* Hangs an empty table into the absent entry `e`. */
+/* Hangs an empty table into the free entry `e`. */
 static bool table_add(struct pagetable *pt, pte_t *e)
 {
 	paddr_t table;
@@ -142,7 +147,7 @@ static void destroy_level(struct pagetable *pt, paddr_t table, unsigned level)
 {
 	const pte_t *entries = table_pointer(table);
 	for (unsigned i = 0; level > 1 && i < PT_ENTRIES; i++)
-		if (pte_present(entries[i]) && !pte_is_leaf(entries[i], level))
+		if (pte_in_use(entries[i]) && !pte_is_leaf(entries[i], level))
 			destroy_level(pt, pte_table_paddr(entries[i]), level - 1);
 	table_give(pt, table);
 }
@@ -152,6 +157,41 @@ void pagetable_destroy(struct pagetable *pt)
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
 	destroy_level(pt, pt->root, PT_LEVELS);
 	spin_unlock_irqrestore(&pt->lock, flags);
+}
+
+/* ---- Finding ---- */
+
+struct leaf {
+	pte_t *slot;
+	pte_t entry; /* what was read there */
+	unsigned level;
+};
+
+/* The leaf that `va` belongs to, hidden or not; false if there is none. */
+static inline bool find_leaf(const struct pagetable *pt, uint64_t va, struct leaf *leaf)
+{
+	pte_t *table = table_pointer(pt->root);
+	for (leaf->level = PT_LEVELS;; leaf->level--) {
+		leaf->slot = &table[pt_index(vaddr(va), leaf->level)];
+		leaf->entry = (pte_t){__atomic_load_n(&leaf->slot->raw, __ATOMIC_RELAXED)};
+		if (!pte_in_use(leaf->entry))
+			return false;
+		if (pte_is_leaf(leaf->entry, leaf->level))
+			return true;
+		table = table_below(leaf->entry);
+	}
+}
+
+bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *found)
+{
+	struct leaf leaf;
+	if (!find_leaf(pt, va.raw, &leaf))
+		return false;
+	uint64_t offset = va.raw & (pt_level_size(leaf.level) - 1);
+	found->pa = paddr_add(pte_leaf_paddr(leaf.entry, leaf.level), offset);
+	found->prot = pte_leaf_prot(leaf.entry, leaf.level);
+	found->level = leaf.level;
+	return true;
 }
 
 /* ---- Clearing ---- */
@@ -166,32 +206,32 @@ struct clearing {
 	enum clearing_mode mode;
 	struct page_list *frames; /* collects what 4 KiB leaves map; may be NULL */
 	uint64_t dropped;         /* chain of tables that were cut off, or CHAIN_END */
-	bool cleared;             /* some entry was present */
+	bool cleared;             /* some entry was in use */
 };
 
-/* The level 1 part of clear_level(): returns how many entries were present. */
+/* The level 1 part of clear_level(): returns how many entries were in use. */
 static uint64_t clear_pages(struct page_list *frames, pte_t *slot, size_t count)
 {
-	uint64_t present = 0;
+	uint64_t in_use = 0;
 	if (!frames) {
 		for (const pte_t *end = slot + count; slot != end; slot++) {
-			present += slot->raw & PTE_PRESENT;
+			in_use += pte_in_use(*slot);
 			pte_set(slot, 0);
 		}
-		return present;
+		return in_use;
 	}
 	for (const pte_t *end = slot + count; slot != end; slot++) {
 		pte_t e = *slot;
-		if (!pte_present(e))
+		if (!pte_in_use(e))
 			continue;
 		pte_set(slot, 0);
 		struct page *page = pfn_to_page(paddr_to_pfn(pte_leaf_paddr(e, 1)));
 		if (IS_DEBUG)
 			page->unflushed = true;
 		page_list_add(frames, page);
-		present++;
+		in_use++;
 	}
-	return present;
+	return in_use;
 }
 
 static void clear_drop_table(struct clearing *clearing, pte_t *e)
@@ -205,7 +245,7 @@ static void clear_drop_table(struct clearing *clearing, pte_t *e)
 static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned level, uint64_t va,
                             uint64_t last);
 
-/* Clears [va, last] of what the present entry `e` translates. Returns 1 if the entry itself went, else 0. */
+/* Clears [va, last] of what the entry `e`, which is in use, translates. Returns 1 if the entry itself went, else 0. */
 static uint64_t clear_entry(struct clearing *clearing, pte_t *e, unsigned level, uint64_t va, uint64_t last)
 {
 	bool whole = last - va == pt_level_size(level) - 1;
@@ -229,7 +269,7 @@ static uint64_t clear_entry(struct clearing *clearing, pte_t *e, unsigned level,
 	return 1;
 }
 
-/* Clears [va, last], which lies within `table`. Returns how many of the table's entries went from present to absent. */
+/* Clears [va, last], which lies within `table`. Returns how many of the table's entries became free. */
 static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned level, uint64_t va,
                             uint64_t last)
 {
@@ -245,7 +285,7 @@ static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned le
 	for (;; va++) {
 		pte_t *e = &table[pt_index(vaddr(va), level)];
 		uint64_t end = part_end(va, level, last);
-		if (pte_present(*e))
+		if (pte_in_use(*e))
 			gone += clear_entry(clearing, e, level, va, end);
 		if (end == last)
 			return gone;
@@ -310,7 +350,7 @@ static size_t map_contiguous(struct map_job *job, pte_t *first, unsigned level, 
 {
 	uint64_t raw = pte_leaf(paddr(job->pa), job->prot, level).raw, size = pt_level_size(level);
 	pte_t *slot = first;
-	for (const pte_t *end = first + count; slot != end && likely(!pte_present(*slot)); slot++) {
+	for (const pte_t *end = first + count; slot != end && likely(!pte_in_use(*slot)); slot++) {
 		pte_set(slot, raw);
 		raw += size;
 	}
@@ -325,7 +365,7 @@ static size_t map_scattered(struct map_job *job, pte_t *first, size_t count)
 {
 	struct page *const *pages = job->pages;
 	size_t done = 0;
-	for (; done < count && likely(!pte_present(first[done])); done++)
+	for (; done < count && likely(!pte_in_use(first[done])); done++)
 		pte_set(&first[done], page_to_paddr(pages[done]).raw | job->prot.raw);
 	job->va += done << PAGE_SHIFT;
 	job->pages += done;
@@ -335,11 +375,11 @@ static size_t map_scattered(struct map_job *job, pte_t *first, size_t count)
 static enum map_result map_level(struct map_job *job, pte_t *table, unsigned level, uint64_t last,
                                  uint64_t *added);
 
-/* Maps [job->va, last] below the entry `e` of `level`, which translates it; *added grows by one if `e` was absent. */
+/* Maps [job->va, last] below the entry `e` of `level`, which translates it; *added grows by one if `e` was free. */
 static enum map_result map_below(struct map_job *job, pte_t *e, unsigned level, uint64_t last,
                                  uint64_t *added)
 {
-	if (!pte_present(*e)) {
+	if (!pte_in_use(*e)) {
 		if (!table_add(job->pt, e))
 			return MAP_NO_TABLE;
 		++*added;
@@ -355,7 +395,7 @@ static enum map_result map_below(struct map_job *job, pte_t *e, unsigned level, 
 
 /*
  * Maps [job->va, last], which lies within `table`: a run of leaves as long as they fit and the slots are free, one entry
- * of what does not fit a leaf, and again. Adds to *added the entries that were absent. Unless done, job->va is the page
+ * of what does not fit a leaf, and again. Adds to *added the entries that were free. Unless done, job->va is the page
  * that could not be mapped.
  */
 static enum map_result map_level(struct map_job *job, pte_t *table, unsigned level, uint64_t last,
@@ -389,9 +429,9 @@ static bool map_range(const char *call, struct map_job *job, struct vrange va)
 	enum map_result result = map_level(job, table_pointer(pt->root), PT_LEVELS, va.end.raw - 1, &unused);
 	vaddr_t stopped = vaddr(job->va);
 	if (result == MAP_CONFLICT) {
-		/* The tables on the way to a present page were there before: clear up to it. */
+		/* The tables on the way to a mapped page were there before: clear up to it. */
 		clear_locked(pt, vrange(va.start.raw, stopped.raw), NULL);
-		ASSERT(pagetable_lookup(pt, stopped, &existing));
+		ASSERT(pagetable_find(pt, stopped, &existing));
 	} else if (result == MAP_NO_TABLE) {
 		/* On the way to the missing table an empty one may have been added: clear through it. */
 		clear_locked(pt, vrange(va.start.raw, stopped.raw + PAGE_SIZE), NULL);
@@ -449,7 +489,7 @@ static bool reserve_fill(struct pagetable *pt, struct table_reserve *reserve, un
 static unsigned leaf_level(const struct pagetable *pt, uint64_t va)
 {
 	struct translation t;
-	return pagetable_lookup(pt, vaddr(va), &t) ? t.level : 1;
+	return pagetable_find(pt, vaddr(va), &t) ? t.level : 1;
 }
 
 static bool cuts_leaf(uint64_t edge, unsigned level, unsigned found_level)
@@ -471,9 +511,9 @@ static unsigned tables_to_split(const struct pagetable *pt, uint64_t start, uint
 
 /*
  * Replaces the large leaf `e` by a table of 512 smaller ones that translate the same. Both translations may be cached
- * for a while; they agree, and the flush ends it before the caller makes them differ.
+ * until the caller flushes (flush_split()), which must come before it makes them differ: Intel SDM vol. 3A, 4.10.2.3.
  */
-static void split_leaf(pte_t *e, unsigned level, uint64_t va, paddr_t table)
+static void split_leaf(pte_t *e, unsigned level, paddr_t table)
 {
 	pte_t *below = table_pointer(table);
 	paddr_t pa = pte_leaf_paddr(*e, level);
@@ -481,9 +521,14 @@ static void split_leaf(pte_t *e, unsigned level, uint64_t va, paddr_t table)
 	uint64_t size = pt_level_size(level);
 	for (unsigned i = 0; i < PT_ENTRIES; i++, pa.raw += size / PT_ENTRIES)
 		below[i] = pte_leaf(pa, prot, level - 1);
-	pte_set(e, pte_table(table).raw + PT_ENTRIES * PTE_USED_ONE);
+	pte_set(e, (pte_table(table).raw | PTE_SPLIT) + PT_ENTRIES * PTE_USED_ONE);
+}
+
+/* A leaf is more pages than are flushed singly. */
+static void flush_split(void)
+{
 	if (flush_site(FLUSH_SPLIT))
-		tlb_flush_range(vrange_sized(vaddr(align_down(va, size)), size));
+		tlb_flush_all();
 }
 
 /* Splits until `edge` falls between leaves. pre: the reserve holds what tables_to_split() counted */
@@ -492,10 +537,10 @@ static void split_at(struct pagetable *pt, struct table_reserve *reserve, uint64
 	pte_t *table = table_pointer(pt->root);
 	for (unsigned level = PT_LEVELS; !is_aligned(edge, pt_level_size(level)); level--) {
 		pte_t *e = &table[pt_index(vaddr(edge), level)];
-		if (!pte_present(*e))
+		if (!pte_in_use(*e))
 			return;
 		if (pte_is_leaf(*e, level))
-			split_leaf(e, level, edge, reserve->tables[--reserve->count]);
+			split_leaf(e, level, reserve->tables[--reserve->count]);
 		table = table_below(*e);
 	}
 }
@@ -512,6 +557,7 @@ static bool split_edges(struct pagetable *pt, struct vrange range)
 	split_at(pt, &reserve, range.start.raw);
 	split_at(pt, &reserve, range.end.raw);
 	DEBUG_ASSERT(reserve.count == 0);
+	flush_split();
 	return true;
 }
 
@@ -577,62 +623,281 @@ void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t c
 
 /* ---- Protection ---- */
 
-/* Returns whether any leaf changed in [va, last], which lies within `table`. */
-static bool protect_level(pte_t *table, unsigned level, uint64_t va, uint64_t last, pgprot_t prot)
+static pgprot_t prot_after(pgprot_t prot, struct pgprot_change change)
 {
-	bool changed = false;
+	return (pgprot_t){(prot.raw & ~change.clear) | change.set};
+}
+
+/* Returns whether some CPU may remember what it was. */
+static bool change_leaf(pte_t *slot, unsigned level, struct pgprot_change change)
+{
+	pte_t was = *slot;
+	pte_t leaf =
+	        pte_leaf(pte_leaf_paddr(was, level), prot_after(pte_leaf_prot(was, level), change), level);
+	if (leaf.raw == was.raw)
+		return false;
+	pte_set(slot, leaf.raw);
+	return pte_present(was);
+}
+
+/* The same for all leaves in [va, last], which lies within `table`. */
+static bool change_level(pte_t *table, unsigned level, uint64_t va, uint64_t last,
+                         struct pgprot_change change)
+{
+	bool stale = false;
 	for (;; va++) {
 		pte_t *e = &table[pt_index(vaddr(va), level)];
 		uint64_t end = part_end(va, level, last);
-		if (pte_present(*e) && !pte_is_leaf(*e, level)) {
-			changed |= protect_level(table_below(*e), level - 1, va, end, prot);
-		} else if (pte_present(*e)) {
-			pte_t leaf = pte_leaf(pte_leaf_paddr(*e, level), prot, level);
-			changed |= leaf.raw != e->raw;
-			pte_set(e, leaf.raw);
-		}
+		if (pte_in_use(*e) && !pte_is_leaf(*e, level))
+			stale |= change_level(table_below(*e), level - 1, va, end, change);
+		else if (pte_in_use(*e))
+			stale |= change_leaf(e, level, change);
 		if (end == last)
-			return changed;
+			return stale;
 		va = end;
 	}
 }
 
+static bool change_range(struct pagetable *pt, struct vrange range, struct pgprot_change change)
+{
+	return change_level(table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1, change);
+}
+
 bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot)
 {
+	struct pgprot_change change = {.clear = PGPROT_BITS | PTE_HIDDEN, .set = prot.raw};
+
 	require_range("pagetable_protect", range);
 	require_prot("pagetable_protect", range.start, prot);
 	if (range.start.raw == range.end.raw)
 		return true;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
 	bool split = split_edges(pt, range);
-	if (split &&
-	    protect_level(table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1, prot) &&
-	    flush_site(FLUSH_PROTECT))
+	if (split && change_range(pt, range, change) && flush_site(FLUSH_PROTECT))
 		tlb_flush_range(range);
 	spin_unlock_irqrestore(&pt->lock, flags);
 	return split;
+}
+
+/* ---- Protection, in the direct map too ---- */
+
+static const struct pgprot_change hide = {.clear = PTE_PRESENT, .set = PTE_HIDDEN};
+static const struct pgprot_change make_default = {
+        .clear = PGPROT_BITS | PTE_HIDDEN,
+        .set = PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC,
+};
+
+static bool changes_nothing(struct pgprot_change change)
+{
+	return !(change.clear | change.set);
+}
+
+/* Where the direct map shows what `va` is mapped to; false if nothing is. */
+static bool alias_of(const struct pagetable *pt, uint64_t va, uint64_t *alias)
+{
+	struct translation found;
+	if (!pagetable_find(pt, vaddr(va), &found))
+		return false;
+	*alias = vaddr_of(paddr_to_directmap(found.pa)).raw;
+	return true;
+}
+
+/* Makes `va`'s leaf a 4 KiB one, unless it has none. On failure some splits on the way may be done. */
+static bool split_to_page(struct pagetable *pt, uint64_t va, bool *split)
+{
+	struct leaf leaf;
+	while (find_leaf(pt, va, &leaf) && leaf.level > 1) {
+		paddr_t table;
+		if (!table_take(pt, &table))
+			return false;
+		split_leaf(leaf.slot, leaf.level, table);
+		*split = true;
+	}
+	return true;
+}
+
+static bool split_aliases(struct pagetable *pt, struct vrange range, bool *split)
+{
+	for (uint64_t va = range.start.raw, alias; va < range.end.raw; va += PAGE_SIZE)
+		if (alias_of(pt, va, &alias) && !split_to_page(pt, alias, split))
+			return false;
+	return true;
+}
+
+/* pre: split_aliases() */
+static bool change_aliases(struct pagetable *pt, struct vrange range, struct pgprot_change change)
+{
+	bool stale = false;
+	struct leaf leaf;
+	for (uint64_t va = range.start.raw, alias; va < range.end.raw; va += PAGE_SIZE)
+		if (alias_of(pt, va, &alias) && find_leaf(pt, alias, &leaf))
+			stale |= change_leaf(leaf.slot, leaf.level, change);
+	return stale;
+}
+
+/*
+ * If the table that `slot` points to was split off a leaf, and all of it is PAGE_KERNEL, it becomes that leaf again. Its frame
+ * has an entry: tables from before the frame array was there hold what the image keeps read-only for good.
+ */
+static bool merge_table(pte_t *slot, unsigned level, struct page_list *merged)
+{
+	pte_t e = *slot;
+	const pte_t *below = table_below(e);
+	paddr_t pa = pte_leaf_paddr(below[0], level - 1);
+	if (!(e.raw & PTE_SPLIT))
+		return false;
+	for (unsigned i = 0; i < PT_ENTRIES; i++)
+		if (below[i].raw !=
+		    pte_leaf(paddr_add(pa, i * pt_level_size(level - 1)), PAGE_KERNEL, level - 1).raw)
+			return false;
+	pte_set(slot, pte_leaf(pa, PAGE_KERNEL, level).raw);
+	page_list_add(merged, pfn_to_page(paddr_to_pfn(pte_table_paddr(e))));
+	return true;
+}
+
+/* Merges what can be on the way to `va`, from below. */
+static void merge_at(struct pagetable *pt, uint64_t va, struct page_list *merged)
+{
+	pte_t *slots[PT_LEVELS + 1], *table = table_pointer(pt->root);
+	unsigned level = PT_LEVELS;
+	for (;; level--) {
+		slots[level] = &table[pt_index(vaddr(va), level)];
+		if (!pte_in_use(*slots[level]) || pte_is_leaf(*slots[level], level))
+			break;
+		table = table_below(*slots[level]);
+	}
+	while (++level <= PT_LEAF_LEVELS && merge_table(slots[level], level, merged))
+		;
+}
+
+static void merge_range(struct pagetable *pt, struct vrange range, struct page_list *merged)
+{
+	for (uint64_t va = range.start.raw; va < range.end.raw; va = align_down(va, PMD_SIZE) + PMD_SIZE)
+		merge_at(pt, va, merged);
+}
+
+/* Aliases that follow each other are mostly in one table, which is looked at once. */
+static void merge_aliases(struct pagetable *pt, struct vrange range, struct page_list *merged)
+{
+	uint64_t next = 0, alias;
+	bool any = false;
+
+	for (uint64_t va = range.start.raw; va < range.end.raw; va += PAGE_SIZE) {
+		if (!alias_of(pt, va, &alias))
+			continue;
+		if (any && (alias ^ next) >= PMD_SIZE)
+			merge_at(pt, next, merged);
+		next = alias;
+		any = true;
+	}
+	if (any)
+		merge_at(pt, next, merged);
+}
+
+static void merge(struct pagetable *pt, struct vrange range, bool aliases)
+{
+	struct page_list merged = PAGE_LIST_INIT;
+
+	if (aliases)
+		merge_aliases(pt, range, &merged);
+	else
+		merge_range(pt, range, &merged);
+	if (!merged.count)
+		return;
+	flush_split();
+	for (struct page *table; (table = page_list_take(&merged));)
+		table_give(pt, page_to_paddr(table));
+}
+
+static bool change_locked(struct pagetable *pt, struct vrange range, const struct pagetable_change *change)
+{
+	bool aliases = !changes_nothing(change->alias), split = false;
+
+	if ((aliases && !split_aliases(pt, range, &split)) || !split_edges(pt, range)) {
+		merge(pt, range, aliases); /* undoes the splits: nothing has changed in them */
+		return false;
+	}
+	if (split)
+		flush_split();
+	bool stale = change_range(pt, range, change->leaves);
+	bool aliases_stale = aliases && change_aliases(pt, range, change->alias);
+	if ((stale || aliases_stale) && flush_site(FLUSH_PROTECT)) {
+		if (aliases_stale)
+			tlb_flush_all(); /* they lie anywhere */
+		else
+			tlb_flush_range(range);
+	}
+	merge(pt, range, aliases);
+	return true;
+}
+
+/* The first address in `range` that the change would make writable and executable, or the range's end. */
+static uint64_t find_write_exec(const struct pagetable *pt, struct vrange range, struct pgprot_change change)
+{
+	uint64_t va = range.start.raw;
+	while (va < range.end.raw) {
+		struct leaf leaf;
+		bool found = find_leaf(pt, va, &leaf);
+		if (found && pgprot_is_write_exec(prot_after(pte_leaf_prot(leaf.entry, leaf.level), change)))
+			return va;
+		uint64_t step = found ? pt_level_size(leaf.level) : PAGE_SIZE;
+		va = align_down(va, step) + step;
+	}
+	return range.end.raw;
+}
+
+bool pagetable_change(struct pagetable *pt, struct vrange range, const struct pagetable_change *change)
+{
+	require_range(change->call, range);
+	if (range.start.raw == range.end.raw)
+		return true;
+	irqflags_t flags = spin_lock_irqsave(&pt->lock);
+	uint64_t refused = find_write_exec(pt, range, change->leaves);
+	bool changed = refused == range.end.raw && change_locked(pt, range, change);
+	spin_unlock_irqrestore(&pt->lock, flags);
+
+	if (unlikely(refused != range.end.raw))
+		panic("%s: 0x%lx would be writable and executable", change->call, refused);
+	return changed;
+}
+
+/* Aliases that differ from the default are 4 KiB leaves: only PAGE_KERNEL is ever merged. */
+static bool hide_changed_aliases(struct pagetable *pt, struct vrange range)
+{
+	bool stale = false;
+	struct leaf leaf;
+	for (uint64_t va = range.start.raw, alias; va < range.end.raw; va += PAGE_SIZE)
+		if (alias_of(pt, va, &alias) && find_leaf(pt, alias, &leaf) &&
+		    pte_leaf_prot(leaf.entry, leaf.level).raw != PAGE_KERNEL.raw) {
+			DEBUG_ASSERT(leaf.level == 1);
+			stale |= change_leaf(leaf.slot, leaf.level, hide);
+		}
+	return stale;
+}
+
+/* What is hidden may be shown without a flush: nobody remembers it. */
+void pagetable_withdraw(struct pagetable *pt, struct vrange range)
+{
+	require_range("pagetable_withdraw", range);
+	if (range.start.raw == range.end.raw)
+		return;
+	irqflags_t flags = spin_lock_irqsave(&pt->lock);
+	bool stale = change_range(pt, range, hide);
+	stale |= hide_changed_aliases(pt, range);
+	if (stale && flush_site(FLUSH_PROTECT))
+		tlb_flush_all();
+	bool shown_stale = change_aliases(pt, range, make_default);
+	DEBUG_ASSERT(!shown_stale);
+	merge(pt, range, true);
+	spin_unlock_irqrestore(&pt->lock, flags);
 }
 
 /* ---- Reading ---- */
 
 bool pagetable_lookup(const struct pagetable *pt, vaddr_t va, struct translation *translation)
 {
-	if (!vaddr_is_canonical(va))
-		return false;
-	const pte_t *table = table_pointer(pt->root);
-	for (unsigned level = PT_LEVELS;; level--) {
-		pte_t e = {__atomic_load_n(&table[pt_index(va, level)].raw, __ATOMIC_RELAXED)};
-		if (!pte_present(e))
-			return false;
-		if (pte_is_leaf(e, level)) {
-			uint64_t offset = va.raw & (pt_level_size(level) - 1);
-			translation->pa = paddr_add(pte_leaf_paddr(e, level), offset);
-			translation->prot = pte_leaf_prot(e, level);
-			translation->level = level;
-			return true;
-		}
-		table = table_below(e);
-	}
+	return vaddr_is_canonical(va) && pagetable_find(pt, va, translation) &&
+	       translation->prot.raw & PTE_PRESENT;
 }
 
 static void dump_leaf(pte_t e, unsigned level, struct printer *out)
@@ -655,7 +920,7 @@ void pagetable_dump_walk(const struct pagetable *pt, vaddr_t va, struct printer 
 		unsigned index = pt_index(va, level);
 		pte_t e = {__atomic_load_n(&table_pointer(table)[index].raw, __ATOMIC_RELAXED)};
 		print(out, "  level %u table at 0x%lx, entry %u: 0x%016lx ", level, table.raw, index, e.raw);
-		if (!pte_present(e)) {
+		if (!pte_in_use(e)) {
 			print(out, "not present\n");
 			return;
 		}

@@ -2,11 +2,11 @@
  * The second walker. It shares the entry format with pagetable.c and not one line of its walk: plain recursion over
  * physical tables from a root, every entry looked at. What it finds is what a processor would find.
  *
- * T1  No entry has a bit set that its format does not know; an absent entry is zero. Nothing is open to user mode, and
+ * T1  No entry has a bit set that its format does not know; a free entry is zero, a hidden leaf not present. Nothing is open to user mode, and
  *     every table lies where the direct map could reach it.
  * T2  No leaf is writable and executable.
  * T3  Each table is pointed to by exactly one entry.
- * T4  The entry that points to a table counts its present entries. Below the root no table is empty, unless ranges were
+ * T4  The entry that points to a table counts its entries in use. Below the root no table is empty, unless ranges were
  *     cleared that are not swept yet.
  * T5  nr_tables is the number of tables that the root reaches, itself included.
  * T6  Leaves stand at levels 1 to 3, and map memory aligned to their size.
@@ -21,8 +21,8 @@
 #include <arch/directmap.h>
 #include <lib/check.h>
 
-#define TABLE_BITS (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_ADDRESS | PTE_USED)
-#define LEAF_BITS  (PGPROT_BITS | PTE_ADDRESS)
+#define TABLE_BITS (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_SPLIT | PTE_ADDRESS | PTE_USED)
+#define LEAF_BITS  (PGPROT_BITS | PTE_HIDDEN | PTE_ADDRESS)
 
 /* Bits 47 and up repeat: what the processor calls the address that entry `index` below `base` translates. */
 static vaddr_t entry_address(uint64_t base, unsigned index, unsigned level)
@@ -72,7 +72,7 @@ static void walk_table(struct walk *walk, paddr_t table, unsigned level, uint64_
 	const pte_t *entries = paddr_to_directmap(table);
 	for (unsigned i = 0; i < PT_ENTRIES && !walk->stopped; i++) {
 		vaddr_t va = entry_address(base, i, level);
-		if (!pte_present(entries[i]))
+		if (!pte_in_use(entries[i]))
 			continue;
 		if (pte_is_leaf(entries[i], level))
 			walk_leaf(walk, va, entries[i], level);
@@ -96,6 +96,8 @@ static const char *check_leaf(vaddr_t va, uint64_t raw, unsigned level)
 	CHECK(level <= PT_LEAF_LEVELS, "T6: 0x%lx: level %u entry 0x%lx is a leaf", va.raw, level, raw);
 	uint64_t unknown = raw & ~LEAF_BITS;
 	CHECK(!unknown, "T1: 0x%lx: level %u leaf 0x%lx has unknown bits 0x%lx", va.raw, level, raw, unknown);
+	CHECK(!(raw & PTE_PRESENT) || !(raw & PTE_HIDDEN),
+	      "T1: 0x%lx: level %u leaf 0x%lx is present and hidden", va.raw, level, raw);
 	/* Below the size, a large leaf has only its PAT bit. */
 	uint64_t low_address = raw & PTE_ADDRESS & (pt_level_size(level) - 1) & ~(1ULL << 12);
 	CHECK(!low_address, "T6: 0x%lx: level %u leaf 0x%lx is not aligned to its size", va.raw, level, raw);
@@ -144,7 +146,7 @@ static const char *check_table(paddr_t table, unsigned level, uint64_t base, str
 		vaddr_t va = entry_address(base, i, level);
 		uint64_t raw = i == 0 ? entries[i].raw & ~PTE_MARK : entries[i].raw;
 		const char *broken = NULL;
-		if (!(raw & PTE_PRESENT)) {
+		if (!(raw & (PTE_PRESENT | PTE_HIDDEN))) {
 			CHECK(!raw, "T1: 0x%lx: absent level %u entry holds 0x%lx", va.raw, level, raw);
 			continue;
 		}

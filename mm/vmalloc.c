@@ -35,8 +35,9 @@
  * Freeing: mark the area, so that a second vfree() of the same address is caught even while the first one runs; make its
  * entries absent; leave it, with its frames, to this CPU's list of ranges to be flushed (vmap_range.c). Neither a range
  * nor a frame is free while some CPU's memory of the address may still lead there. What maps frames of others is flushed
- * at once, as nobody knows what they do with them next. In an interrupt handler the marked
- * area is left to a later call. None of this needs memory: the area's node becomes the hole's.
+ * at once, as nobody knows what they do with them next. What set_memory.c has restricted in the direct map is made writable
+ * there again before anything else is done with the frames. In an interrupt handler the marked area is left to a later
+ * call. None of this needs memory: the area's node becomes the hole's.
  *
  * vfree() finds the area without a search: the frame behind the address knows it. Only an address that leads to no area's
  * first frame is looked up under the lock, to be told what it is.
@@ -357,6 +358,8 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 	}
 	for (uintptr_t at = area->va_start; at < end; at = stop) {
 		stop = min_u64(align_down(at, CLEAR_PART) + CLEAR_PART, end);
+		if (unlikely(area_flags(area) & VM_FLUSH_RESET_PERMS))
+			pagetable_withdraw(&kernel_pagetable, vrange(at, stop));
 		pagetable_clear(&kernel_pagetable, vrange(at, stop), &frames);
 	}
 	frames_disown_list(&frames);

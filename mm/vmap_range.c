@@ -193,9 +193,18 @@ size_t vmap_range_give(struct vmap_area *area, const struct page_list *frames, c
 	return flush(full, nr_full, true);
 }
 
+/* Of an area that owns frames; set_memory_np() may have hidden it. */
+static uint32_t first_frame(const struct vmap_area *area)
+{
+	struct translation first;
+	bool found = pagetable_find(&kernel_pagetable, vaddr(area->va_start), &first);
+	ASSERT(found);
+	return (uint32_t)paddr_to_pfn(first.pa).raw;
+}
+
 void vmap_range_defer(struct vmap_area *area, const void *caller)
 {
-	uint32_t frame = (uint32_t)vmalloc_to_pfn((void *)area->va_start);
+	uint32_t frame = first_frame(area);
 	struct cpu_ranges *own = own_ranges();
 
 	area->freed_by = (uint32_t)(uintptr_t)caller;
@@ -372,7 +381,7 @@ static const char *check_deferred(unsigned id, size_t *count)
 		      page_type_name(page->type));
 		const struct vmap_area *area = page->owner;
 		CHECK((area_flags(area) & (VM_DEFERRED | VM_DYING | VM_GONE)) == (VM_DEFERRED | VM_DYING) &&
-		              vmalloc_to_pfn((void *)area->va_start) == frame,
+		              first_frame(area) == frame,
 		      "L4: CPU %u: 0x%lx-0x%lx, flags 0x%x, is no deferred area that begins with frame 0x%x",
 		      id, area->va_start, area->va_end, area->flags, frame);
 		CHECK(++*count <= vmalloc_state.space.nr_busy,

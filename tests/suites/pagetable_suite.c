@@ -451,6 +451,48 @@ static void protecting_flushes_only_what_changed(void)
 	assert_int_equal(flush_count(), flushes + 1);
 }
 
+/* ---- Hiding ---- */
+
+static void change(uint64_t va, uint64_t size, uint64_t clear, uint64_t set)
+{
+	struct pagetable_change change = {.call = "test", .leaves = {clear, set}};
+	assert_true(pagetable_change(&pt, span(va, size), &change));
+	assert_table();
+}
+
+static void what_is_hidden_is_not_found_but_keeps_its_place_and_its_frame(void)
+{
+	map(BASE, MEMORY, 4 * MIB, 2);
+	change(BASE + PAGE_SIZE, 2 * PAGE_SIZE, PTE_PRESENT, PTE_HIDDEN);
+	change(BASE + 2 * MIB, 2 * MIB, PTE_PRESENT, PTE_HIDDEN);
+	assert_absent(BASE + PAGE_SIZE);
+	assert_absent(BASE + 3 * MIB);
+	assert_maps(BASE + 3 * PAGE_SIZE, MEMORY + 3 * PAGE_SIZE, PAGE_KERNEL, 1);
+	expect_panic(
+	        "pagetable_map: 0xffffc00000001000 is already mapped to 0x10000001000",
+	        (void)!pagetable_map(&pt, span(BASE + PAGE_SIZE, PAGE_SIZE), paddr(MEMORY), PAGE_KERNEL, 1));
+	unmap(BASE + 2 * MIB + PAGE_SIZE, PAGE_SIZE); /* splits what is hidden */
+	change(BASE, 4 * MIB, PTE_HIDDEN, PTE_PRESENT);
+	assert_maps(BASE + PAGE_SIZE, MEMORY + PAGE_SIZE, PAGE_KERNEL, 2); /* one leaf again */
+	assert_maps(BASE + 2 * MIB, MEMORY + 2 * MIB, PAGE_KERNEL, 1);
+	assert_absent(BASE + 2 * MIB + PAGE_SIZE);
+	change(BASE + 2 * MIB, 2 * MIB, PTE_PRESENT, PTE_HIDDEN);
+	assert_true(pagetable_protect(&pt, span(BASE + 3 * MIB, PAGE_SIZE), PAGE_KERNEL_RO));
+	assert_maps(BASE + 3 * MIB, MEMORY + 3 * MIB, PAGE_KERNEL_RO, 1);
+	unmap(BASE, 4 * MIB);
+	assert_int_equal(pt.nr_tables, 1);
+}
+
+static void a_table_of_hidden_pages_is_not_empty(void)
+{
+	map(BASE, MEMORY, 2 * PAGE_SIZE, 1);
+	change(BASE, 2 * PAGE_SIZE, PTE_PRESENT, PTE_HIDDEN);
+	unmap(BASE + PAGE_SIZE, PAGE_SIZE);
+	assert_int_equal(pt.nr_tables, 4);
+	unmap(BASE, PAGE_SIZE);
+	assert_int_equal(pt.nr_tables, 1);
+}
+
 /* ---- No memory for tables ---- */
 
 /* Runs `operation` with the 1st, 2nd, … table refused until it succeeds; each refusal must change nothing at all. */
@@ -864,6 +906,8 @@ static void the_verifier_finds_unknown_bits(void)
 	              "T1: 0xffffc00000001000: absent level 1 entry holds 0x10000000000");
 	expect_broken(BASE, 1, entry(BASE, 1) | PTE_USER,
 	              "T1: 0xffffc00000000000: level 1 leaf 0x* has unknown bits 0x4");
+	expect_broken(BASE, 1, entry(BASE, 1) | PTE_HIDDEN,
+	              "T1: 0xffffc00000000000: level 1 leaf 0x* is present and hidden");
 	expect_broken(BASE + 2 * MIB, 2, entry(BASE + 2 * MIB, 2) | 1UL << 52,
 	              "T1: 0xffffc00000200000: level 2 leaf 0x* has unknown bits 0x10000000000000");
 	expect_broken(BASE, 2, entry(BASE, 2) | PTE_USER,
@@ -1035,6 +1079,8 @@ static const struct test_case cases[] = {
         TEST_CASE(edges_that_fall_between_leaves_split_nothing),
         TEST_CASE(protecting_changes_leaves_of_every_size_and_skips_holes),
         TEST_CASE(protecting_flushes_only_what_changed),
+        TEST_CASE(what_is_hidden_is_not_found_but_keeps_its_place_and_its_frame),
+        TEST_CASE(a_table_of_hidden_pages_is_not_empty),
         TEST_CASE(mapping_without_memory_leaves_no_trace),
         TEST_CASE(mapping_pages_without_memory_leaves_no_trace),
         TEST_CASE(unmapping_without_memory_for_a_split_changes_nothing),

@@ -135,6 +135,12 @@ static inline uintptr_t page_caller(const struct page *page)
 	return (uintptr_t)(intptr_t)(int32_t)page->caller;
 }
 
+/* A block that was handed out for its holder's own purposes: part of an allocation of pages, exact or not. */
+static inline bool page_is_callers(const struct page *head)
+{
+	return head->type == PAGE_HELD || head->type == PAGE_EXACT || head->type == PAGE_TAIL;
+}
+
 /* "free", "slab", …; never NULL. */
 const char *page_type_name(unsigned type);
 

@@ -76,8 +76,38 @@ void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list
  */
 void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count);
 
-/* Gives everything mapped in `range` the protection `prot`; splits large leaves at the edges; flushes. */
+/* Gives everything mapped in `range`, hidden or not, the protection `prot`; splits large leaves at the edges; flushes. */
 bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot) MUST_USE;
+
+/* What becomes of a leaf's protection: the bits in `clear` go, those in `set` come. Both 0: it stays. */
+struct pgprot_change {
+	uint64_t clear, set;
+};
+
+struct pagetable_change {
+	const char *call;            /* whose panics it would be */
+	struct pgprot_change leaves; /* of the range's leaves */
+	struct pgprot_change alias;  /* of the pages at which the direct map shows the same frames */
+};
+
+/*
+ * Changes the leaves in `range`, and unless change->alias stays nothing, the direct map's pages for their frames, with one
+ * flush for all of them, or none if nothing changed that was present. Large leaves of which only a part is concerned are
+ * split, which takes tables, the only way to fail, and one flush beforehand; what a split made becomes one leaf again as
+ * soon as it is PAGE_KERNEL throughout. Panics, with nothing changed: "CALL: 0x… would be writable and executable".
+ *
+ * A leaf whose PTE_PRESENT gives way to PTE_HIDDEN keeps its frame and the rest of its protection out of every CPU's reach.
+ * It still counts as mapped, but not for pagetable_lookup().
+ */
+bool pagetable_change(struct pagetable *pt, struct vrange range,
+                      const struct pagetable_change *change) MUST_USE;
+
+/*
+ * Hides the leaves in `range`, and makes the direct map's pages for their frames PAGE_KERNEL, in this order: when a frame
+ * becomes writable there, every CPU has forgotten what led to it here. Cannot fail. pre: 4 KiB leaves; their aliases were
+ * changed by pagetable_change() of this range only
+ */
+void pagetable_withdraw(struct pagetable *pt, struct vrange range);
 
 struct translation {
 	paddr_t pa; /* of the address itself, offset included */
@@ -85,8 +115,14 @@ struct translation {
 	unsigned level; /* 1: 4 KiB, 2: 2 MiB, 3: 1 GiB */
 };
 
-/* What `va` translates to; false if nothing. Lock-free: the caller keeps the mapping alive. */
+/*
+ * What `va` translates to; false if nothing. Lock-free: the caller keeps the mapping alive, and in the direct map, where
+ * tables may be merged meanwhile, has interrupts masked, which holds off the flush before they are used again.
+ */
 bool pagetable_lookup(const struct pagetable *pt, vaddr_t va, struct translation *translation) MUST_USE;
+
+/* The same for leaves that are hidden as well, whose protection says so. pre: `va` is canonical */
+bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *translation) MUST_USE;
 
 /* Prints the entries met on the way to `va`, one a line, without taking the lock: for fault reports. */
 void pagetable_dump_walk(const struct pagetable *pt, vaddr_t va, struct printer *out);

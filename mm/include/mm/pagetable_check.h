@@ -8,7 +8,7 @@
 
 #include <mm/pagetable.h>
 
-/* A maximal run of leaves with contiguous virtual and physical addresses, one protection and one level. */
+/* A maximal run of leaves, present or hidden, with contiguous virtual and physical addresses, one protection and one level. */
 struct mapping {
 	struct vrange va;
 	paddr_t pa;

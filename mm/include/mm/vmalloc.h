@@ -40,12 +40,13 @@ struct printer;
 
 /* Linux's values where it has them. */
 enum {
-	VM_IOREMAP = 0x01,        /* maps device memory: frames are not ours */
-	VM_ALLOC = 0x02,          /* frames are the area's own */
-	VM_MAP = 0x04,            /* maps frames that the caller owns */
-	VM_NO_GUARD = 0x40,       /* no guard page */
-	VM_MAP_PUT_PAGES = 0x200, /* vmap: the frames become the area's and are freed by vfree() */
-	VM_UNINITIALIZED = 0x20,  /* reserved, not yet filled */
+	VM_IOREMAP = 0x01,            /* maps device memory: frames are not ours */
+	VM_ALLOC = 0x02,              /* frames are the area's own */
+	VM_MAP = 0x04,                /* maps frames that the caller owns */
+	VM_NO_GUARD = 0x40,           /* no guard page */
+	VM_FLUSH_RESET_PERMS = 0x100, /* set_memory_*() was here: vfree() resets the direct map first */
+	VM_MAP_PUT_PAGES = 0x200,     /* vmap: the frames become the area's and are freed by vfree() */
+	VM_UNINITIALIZED = 0x20,      /* reserved, not yet filled */
 };
 
 #define NUMA_NO_NODE (-1)
@@ -60,7 +61,11 @@ void vm_unmap_aliases(void);
 /* The window; needs kmalloc and the final page tables. */
 void vmalloc_init(struct vrange window);
 
-/* `size` bytes, writable, not executable, page-aligned; vzalloc's are zero. NULL for size 0 or if it cannot be had. */
+/*
+ * `size` bytes, writable, not executable, page-aligned; vzalloc's are zero. NULL for size 0 or if it cannot be had. With
+ * `prot` they are that: PAGE_KERNEL_RO, PAGE_KERNEL_ROX, …; PAGE_KERNEL_EXEC is writable and executable, a mistake. It holds
+ * at the area's address; <mm/set_memory.h> has it hold in the direct map too, and changes it.
+ */
 void *vmalloc(size_t size) MUST_USE;
 void *vzalloc(size_t size) MUST_USE;
 void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot) MUST_USE;

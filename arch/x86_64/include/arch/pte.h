@@ -37,7 +37,9 @@ enum {
 #define PTE_PAT        (1ULL << 7) /* level 1; bit 12 in large leaves */
 #define PTE_GLOBAL     (1ULL << 8)
 #define PTE_NO_EXEC    (1ULL << 63)
-#define PTE_MARK       (1ULL << 9)           /* ignored by the processor; a verifier's, zero between checks */
+#define PTE_MARK       (1ULL << 9)  /* ignored by the processor; a verifier's, zero between checks */
+#define PTE_SPLIT      (1ULL << 10) /* likewise; of a table: it was one leaf, and may become it again */
+#define PTE_HIDDEN     (1ULL << 11) /* of a leaf that is not present: kept, but out of everybody's reach */
 #define PTE_ADDRESS    0x000ffffffffff000ULL /* bits 51..12 */
 
 /* What a protection may hold. */
@@ -47,7 +49,7 @@ enum {
 
 /*
  * An entry that points to a table carries, in bits 61..52 which the processor ignores there, how many entries of that
- * table are present: 0..512. Whether a table has become empty is then known without looking at it, for tables from
+ * table are in use: 0..512. Whether a table has become empty is then known without looking at it, for tables from
  * memblock as for those that have a struct page.
  */
 #define PTE_USED_SHIFT 52
@@ -83,7 +85,13 @@ static inline bool pte_present(pte_t e)
 	return e.raw & PTE_PRESENT;
 }
 
-/* Maps memory (as opposed to pointing to a table). pre: present, and `level` is the table's it stands in */
+/* Not free: a table, a leaf, or a leaf that is hidden. The processor sees what is present. */
+static inline bool pte_in_use(pte_t e)
+{
+	return e.raw & (PTE_PRESENT | PTE_HIDDEN);
+}
+
+/* Maps memory (as opposed to pointing to a table). pre: in use, and `level` is the table's it stands in */
 static inline bool pte_is_leaf(pte_t e, unsigned level)
 {
 	return level == 1 || (e.raw & PTE_LARGE);
@@ -123,7 +131,7 @@ static inline paddr_t pte_table_paddr(pte_t e)
 	return paddr(e.raw & PTE_ADDRESS);
 }
 
-/* Present entries of the table that `e` points to. */
+/* Entries in use of the table that `e` points to. */
 static inline unsigned pte_used(pte_t e)
 {
 	return (unsigned)((e.raw & PTE_USED) >> PTE_USED_SHIFT);
@@ -134,9 +142,11 @@ static inline bool pgprot_is_write_exec(pgprot_t prot)
 	return (prot.raw & (PTE_WRITE | PTE_NO_EXEC)) == PTE_WRITE;
 }
 
-/* "r--", "rw-", "r-x", "rwx". */
+/* "r--", "rw-", "r-x", "rwx"; "---" if hidden. */
 static inline const char *pgprot_access(pgprot_t prot)
 {
+	if (!(prot.raw & PTE_PRESENT))
+		return "---";
 	if (prot.raw & PTE_NO_EXEC)
 		return prot.raw & PTE_WRITE ? "rw-" : "r--";
 	return prot.raw & PTE_WRITE ? "rwx" : "r-x";
