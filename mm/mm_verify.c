@@ -11,6 +11,7 @@
  * M6  Exact allocations are whole (page_alloc.c, Z4).
  * M7  What the direct map hides or keeps from being written is the image's read-only part, or held by whoever asked for
  *     it through set_memory.h: by an area, which then is VM_FLUSH_RESET_PERMS, or as a block of pages.
+ * M8  The direct map and the frame array are write-back, whatever devices are mapped as.
  *
  * Each structure's own verifier runs first, so that what is read here may be trusted.
  */
@@ -228,6 +229,9 @@ static const char *check_mapping(const struct mapping *m)
 	const char *broken = check_no_writable_alias(m);
 	if (broken)
 		return broken;
+	bool ours = is_directmap_address(m->va.start) || vrange_contains(frames, m->va.start);
+	CHECK(!ours || pgprot_type(m->prot) == MEMORY_WB, "M8: the RAM at 0x%lx is mapped %s", start,
+	      pgprot_memory_type(m->prot));
 	if (is_directmap_address(m->va.start)) {
 		CHECK(m->pa.raw == start - DIRECTMAP_BASE, "M3: direct map leads from 0x%lx to 0x%lx", start,
 		      m->pa.raw);

@@ -112,7 +112,7 @@ static bool find_leaf(vaddr_t va, struct host_leaf *leaf)
 		return false;
 	vaddr_t page = vaddr(align_down(va.raw, PAGE_SIZE));
 	*leaf = (struct host_leaf){vrange_sized(page, PAGE_SIZE), paddr(page.raw - host_ram_base), true,
-	                           false};
+	                           false, MEMORY_WB};
 	return leaf->pa.raw < machine.reach.raw;
 }
 

@@ -55,6 +55,16 @@ static uint64_t reserved_bits(pte_t e, unsigned level)
 	return RESERVED_ALWAYS | below_leaf;
 }
 
+/* Entry 0 in the lowest byte: the register, were there one. */
+static const uint8_t pat[8] = {MEMORY_WB, MEMORY_WC, MEMORY_UC_MINUS, MEMORY_UC,
+                               MEMORY_WB, MEMORY_WP, MEMORY_UC_MINUS, MEMORY_WT};
+
+static enum memory_type leaf_type(pte_t e, unsigned level)
+{
+	unsigned pat_bit = level == 1 ? 7 : 12;
+	return (enum memory_type)pat[(e.raw >> 3 & 3) | (e.raw >> pat_bit & 1) << 2];
+}
+
 static bool refuse(struct host_fault *fault, unsigned vector, unsigned error)
 {
 	if (fault)
@@ -87,6 +97,7 @@ bool host_mmu_walk(vaddr_t va, struct host_leaf *leaf, struct host_fault *fault)
 			        paddr(e.raw & PTE_ADDRESS & ~(size - 1)),
 			        write,
 			        execute,
+			        leaf_type(e, level),
 			};
 			return true;
 		}

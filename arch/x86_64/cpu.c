@@ -3,6 +3,7 @@
  * vol. 3A section 2.5; AMD64 APM vol. 3, appendix E.
  */
 #include <arch/cpu.h>
+#include <arch/pte.h>
 
 struct cpu_features cpu_features;
 
@@ -82,6 +83,26 @@ void cpu_init_features(void)
 	}
 }
 
+/*
+ * Tables that others use already hold entries whose meaning changes: what this CPU remembers of them, and what it took
+ * into its caches by the old meaning, must go. So the caches take in nothing meanwhile. Intel SDM vol. 3A, 12.12.4, which
+ * refers to 12.11.8; that all CPUs change at once is not needed, as each does before it uses any such entry.
+ */
+static void write_pat(void)
+{
+	uint64_t cr0 = read_cr0();
+
+	/* Without global pages, until the caller turns them on, reloading CR3 drops every translation. */
+	write_cr4(read_cr4() & ~(uint64_t)CR4_PGE);
+	write_cr0((cr0 | CR0_CD) & ~(uint64_t)CR0_NW);
+	wbinvd();
+	write_cr3(read_cr3());
+	wrmsr(MSR_PAT, PAT_VALUE);
+	wbinvd();
+	write_cr3(read_cr3());
+	write_cr0(cr0 & ~(uint64_t)(CR0_CD | CR0_NW));
+}
+
 void cpu_init_protection(void)
 {
 	uint64_t cr4 = read_cr4();
@@ -97,7 +118,7 @@ void cpu_init_protection(void)
 	if (cpu_features.umip)
 		cr4 |= CR4_UMIP;
 	if (cpu_features.pat)
-		wrmsr(MSR_PAT, PAT_POWER_ON); /* no leaf of ours asks for another type than WB yet */
+		write_pat();
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
 	write_cr0(read_cr0() | CR0_WP);
 	write_cr4(cr4);

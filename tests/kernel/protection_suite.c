@@ -200,11 +200,25 @@ static void what_the_processor_offers_is_on(void)
 	assert_int_equal(!!(cr4 & CR4_UMIP), cpu_features.umip);
 }
 
-static void cache_bits_mean_what_they_say(void)
+static uint64_t pats[CPUS_MAX], cr0s[CPUS_MAX];
+
+static void read_pat(void *context)
+{
+	(void)context;
+	pats[this_cpu()->id] = rdmsr(MSR_PAT);
+	cr0s[this_cpu()->id] = read_cr0();
+}
+
+static void cache_bits_mean_the_same_on_every_cpu(void)
 {
 	if (!cpu_features.pat)
 		test_skip("this processor has no PAT");
-	assert_int_equal(rdmsr(MSR_PAT), PAT_POWER_ON);
+	cpu_call(cpus_online(), read_pat, NULL);
+	for (unsigned id = 0; id < nr_cpus_online(); id++) {
+		test_step(id);
+		assert_int_equal(pats[id], 0x0407050600070106); /* WT UC- WP WB UC UC- WC WB */
+		assert_int_equal(cr0s[id] & (CR0_CD | CR0_NW), 0);
+	}
 }
 
 static void smap_is_not_suspended(void)
@@ -294,7 +308,7 @@ static const struct test_case cases[] = {
         TEST_CASE(running_off_the_stack_arrives_as_a_double_fault_in_its_guard),
         TEST_CASE(write_protection_binds_the_kernel),
         TEST_CASE(what_the_processor_offers_is_on),
-        TEST_CASE(cache_bits_mean_what_they_say),
+        TEST_CASE(cache_bits_mean_the_same_on_every_cpu),
         TEST_CASE(smap_is_not_suspended),
         TEST_CASE(smep_keeps_the_kernel_from_running_user_pages),
         TEST_CASE(smap_keeps_the_kernel_from_reading_user_pages),

@@ -7,6 +7,7 @@
 #ifndef HOST_SOFT_MMU_H
 #define HOST_SOFT_MMU_H
 
+#include <arch/pte.h>
 #include <arch/trap.h>
 #include <lib/addr.h>
 
@@ -32,6 +33,7 @@ struct host_leaf {
 	struct vrange va; /* the whole leaf */
 	paddr_t pa;       /* of its first byte */
 	bool write, execute;
+	enum memory_type type; /* by the PAT that every CPU is to have */
 };
 bool host_mmu_walk(vaddr_t va, struct host_leaf *leaf, struct host_fault *fault) MUST_USE;
 

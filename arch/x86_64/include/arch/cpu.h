@@ -63,6 +63,12 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
+/* Writes back and empties this CPU's caches, and those it shares. Milliseconds. */
+static inline void wbinvd(void)
+{
+	__asm__ volatile("wbinvd" : : : "memory");
+}
+
 /* Drops this CPU's translation of the page at `va`, and its paging-structure caches. */
 static inline void invlpg(vaddr_t va)
 {
@@ -78,6 +84,8 @@ static inline uint64_t rdtsc(void)
 
 enum {
 	CR0_WP = 1 << 16,   /* read-only holds for the kernel too */
+	CR0_NW = 1 << 29,   /* with CR0_CD: caches may differ from memory; never wanted */
+	CR0_CD = 1 << 30,   /* caches take nothing in */
 	CR4_MCE = 1 << 6,   /* a machine check is an exception, not a shutdown */
 	CR4_PGE = 1 << 7,   /* global translations */
 	CR4_UMIP = 1 << 11, /* user code may not read GDT, IDT, TSS addresses */
@@ -86,8 +94,6 @@ enum {
 };
 enum { MSR_APIC_BASE = 0x1b, MSR_PAT = 0x277, MSR_EFER = 0xc0000080, MSR_GS_BASE = 0xc0000101 };
 enum { EFER_NXE = 1 << 11 };
-/* What <arch/pte.h> reads cache bits by; firmware may have had other ideas. */
-#define PAT_POWER_ON 0x0007040600070406UL
 
 static inline NORETURN void cpu_halt_forever(void)
 {
@@ -119,8 +125,8 @@ extern struct cpu_features cpu_features;
 void cpu_init_features(void);
 
 /*
- * Turns on what the running CPU has: EFER.NXE, CR0.WP, CR4.MCE/PGE/SMEP/SMAP/UMIP; puts the PAT as it is at power-on.
- * After the final page tables live.
+ * Turns on what the running CPU has: EFER.NXE, CR0.WP, CR4.MCE/PGE/SMEP/SMAP/UMIP, and writes the PAT of <arch/pte.h>.
+ * After the final page tables live, before the CPU touches anything that is not WB; interrupts masked.
  */
 void cpu_init_protection(void);
 

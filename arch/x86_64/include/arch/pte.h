@@ -42,6 +42,9 @@ enum {
 #define PTE_HIDDEN     (1ULL << 11) /* of a leaf that is not present: kept, but out of everybody's reach */
 #define PTE_ADDRESS    0x000ffffffffff000ULL /* bits 51..12 */
 
+/* These three number an entry of the PAT. */
+#define PTE_CACHE (PTE_WRITE_THRU | PTE_NO_CACHE | PTE_PAT)
+
 /* What a protection may hold. */
 #define PGPROT_BITS                                                                                     \
 	(PTE_PRESENT | PTE_WRITE | PTE_WRITE_THRU | PTE_NO_CACHE | PTE_ACCESSED | PTE_DIRTY | PTE_PAT | \
@@ -60,13 +63,75 @@ enum {
  * Kernel leaf protections under Linux's names. All are global: there is one kernel address space. Accessed and dirty
  * are set from the start, so that the processor never has to write the tables.
  */
-#define PAGE_KERNEL_BITS (PTE_PRESENT | PTE_ACCESSED | PTE_DIRTY | PTE_GLOBAL)
-#define PAGE_KERNEL      ((pgprot_t){PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC})
-#define PAGE_KERNEL_RO   ((pgprot_t){PAGE_KERNEL_BITS | PTE_NO_EXEC})
-#define PAGE_KERNEL_ROX  ((pgprot_t){PAGE_KERNEL_BITS})
-#define PAGE_KERNEL_EXEC ((pgprot_t){PAGE_KERNEL_BITS | PTE_WRITE}) /* W and X: refused by pagetable_map() */
-/* Uncached through the power-on PAT: PCD and PWT select entry 3, strong UC. */
-#define PAGE_KERNEL_NOCACHE ((pgprot_t){PAGE_KERNEL.raw | PTE_NO_CACHE | PTE_WRITE_THRU})
+#define PAGE_KERNEL_BITS    (PTE_PRESENT | PTE_ACCESSED | PTE_DIRTY | PTE_GLOBAL)
+#define PAGE_KERNEL         ((pgprot_t){PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC})
+#define PAGE_KERNEL_RO      ((pgprot_t){PAGE_KERNEL_BITS | PTE_NO_EXEC})
+#define PAGE_KERNEL_ROX     ((pgprot_t){PAGE_KERNEL_BITS})
+#define PAGE_KERNEL_EXEC    ((pgprot_t){PAGE_KERNEL_BITS | PTE_WRITE}) /* W and X: refused by pagetable_map() */
+#define PAGE_KERNEL_NOCACHE pgprot_as(PAGE_KERNEL, MEMORY_UC)
+
+/*
+ * How the processor may cache a leaf's memory, as the PAT encodes it: Intel SDM vol. 3A, tables 12-10 and 12-12. UC- is UC
+ * that gives way to a WC of the firmware's MTRRs.
+ */
+enum memory_type {
+	MEMORY_UC = 0,
+	MEMORY_WC = 1,
+	MEMORY_WT = 4,
+	MEMORY_WP = 5,
+	MEMORY_WB = 6,
+	MEMORY_UC_MINUS = 7,
+	MEMORY_TYPES,
+};
+
+/*
+ * The PAT of every CPU, in Linux's arrangement: entries 0, 2 and 3 are as at power-on. So a CPU without a PAT, to which
+ * the bit PTE_PAT is reserved and entry 1 is WT, still has WB, UC- and UC.
+ */
+#define PAT_ENTRY(n, type) ((uint64_t)(type) << 8 * (n))
+#define PAT_VALUE                                                                            \
+	(PAT_ENTRY(0, MEMORY_WB) | PAT_ENTRY(1, MEMORY_WC) | PAT_ENTRY(2, MEMORY_UC_MINUS) | \
+	 PAT_ENTRY(3, MEMORY_UC) | PAT_ENTRY(4, MEMORY_WB) | PAT_ENTRY(5, MEMORY_WP) |       \
+	 PAT_ENTRY(6, MEMORY_UC_MINUS) | PAT_ENTRY(7, MEMORY_WT))
+
+/* What entry n (0..7) of the PAT says. */
+static inline enum memory_type pat_entry_type(unsigned n)
+{
+	return (enum memory_type)(PAT_VALUE >> 8 * n & 7);
+}
+
+static inline enum memory_type pgprot_type(pgprot_t prot)
+{
+	return pat_entry_type((prot.raw & PTE_WRITE_THRU ? 1 : 0) | (prot.raw & PTE_NO_CACHE ? 2 : 0) |
+	                      (prot.raw & PTE_PAT ? 4 : 0));
+}
+
+/* `prot` with another type, by the first entry that says so. pre: the PAT has it; it has every one of the enum's */
+static inline pgprot_t pgprot_as(pgprot_t prot, enum memory_type type)
+{
+	unsigned n = 0;
+
+	while (pat_entry_type(n) != type)
+		n++;
+	return (pgprot_t){(prot.raw & ~PTE_CACHE) | (n & 1 ? PTE_WRITE_THRU : 0) |
+	                  (n & 2 ? PTE_NO_CACHE : 0) | (n & 4 ? PTE_PAT : 0)};
+}
+
+/* Linux's names: WC, UC-, WT. */
+static inline pgprot_t pgprot_writecombine(pgprot_t prot)
+{
+	return pgprot_as(prot, MEMORY_WC);
+}
+
+static inline pgprot_t pgprot_noncached(pgprot_t prot)
+{
+	return pgprot_as(prot, MEMORY_UC_MINUS);
+}
+
+static inline pgprot_t pgprot_writethrough(pgprot_t prot)
+{
+	return pgprot_as(prot, MEMORY_WT);
+}
 
 /* Bytes that one entry of `level` (1..4) spans. */
 static inline uint64_t pt_level_size(unsigned level)
@@ -152,12 +217,19 @@ static inline const char *pgprot_access(pgprot_t prot)
 	return prot.raw & PTE_WRITE ? "rwx" : "r-x";
 }
 
-/* What the power-on PAT makes of the cache bits (its upper half repeats the lower): Intel SDM vol. 3A, table 12-12. */
+static inline const char *memory_type_name(enum memory_type type)
+{
+	static const char *const names[MEMORY_TYPES] = {
+	        [MEMORY_UC] = "UC", [MEMORY_WC] = "WC", [MEMORY_WT] = "WT",
+	        [MEMORY_WP] = "WP", [MEMORY_WB] = "WB", [MEMORY_UC_MINUS] = "UC-",
+	};
+	return names[type];
+}
+
+/* What the PAT makes of the cache bits. */
 static inline const char *pgprot_memory_type(pgprot_t prot)
 {
-	if (prot.raw & PTE_NO_CACHE)
-		return prot.raw & PTE_WRITE_THRU ? "UC" : "UC-";
-	return prot.raw & PTE_WRITE_THRU ? "WT" : "WB";
+	return memory_type_name(pgprot_type(prot));
 }
 
 #endif
