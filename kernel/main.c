@@ -185,6 +185,7 @@ static void start_memory(void)
 	}
 	map.nr_image = describe_image(image);
 	map.max_level = cpu_features.gigabyte_pages ? 3 : 2;
+	map.pat = cpu_features.pat;
 
 	const char *refusal = mm_init(&map);
 	if (refusal)
@@ -192,7 +193,7 @@ static void start_memory(void)
 	uint64_t ready = time_since_boot();
 	kprintf("BENCH {\"name\":\"boot.mm_ready\",\"%s\":%lu,\"n\":1}\n", bench_unit(), ready);
 	if (boot_info.text_screen.raw)
-		vga_init(ioremap(boot_info.text_screen.raw, VGA_TEXT_BYTES));
+		vga_init(ioremap_wc(boot_info.text_screen.raw, VGA_TEXT_BYTES));
 
 	if (mm_memblock()->lost)
 		warn("mm: %lu kB of RAM could not be used", mm_memblock()->lost >> 10);

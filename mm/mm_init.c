@@ -213,6 +213,8 @@ static void keep_description(const struct mm_boot_map *map)
 	memcpy(mm_state.reserved, map->reserved, map->nr_reserved * sizeof(*map->reserved));
 	mm_state.nr_reserved = map->nr_reserved;
 	mm_state.vmalloc = map->vmalloc;
+	mm_state.max_level = map->max_level;
+	mm_state.pat = map->pat;
 }
 
 static void free_remaining_memory(void)

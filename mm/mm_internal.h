@@ -14,6 +14,8 @@ struct mm_state {
 	struct mm_reservation reserved[MM_RESERVATIONS_MAX];
 	size_t nr_reserved;
 	struct vrange vmalloc;
+	unsigned max_level; /* of a device's leaves, as of the direct map's */
+	bool pat;
 	size_t boot_tables; /* of kernel_pagetable's tables, those that memblock gave */
 };
 extern struct mm_state mm_state;

@@ -13,7 +13,7 @@
  *
  * V1  The virtual ranges are sound (va_space.c's S1 to S6).
  * V2  An area is its requested size, rounded up to pages, and a guard page unless VM_NO_GUARD; it has exactly one class:
- *     its own frames (VM_ALLOC, VM_MAP_PUT_PAGES), the caller's frames (VM_MAP), or a device's (VM_IOREMAP).
+ *     its own frames (VM_ALLOC, VM_MAP_PUT_PAGES), the caller's frames (VM_MAP), or a device's (VM_IOREMAP; ioremap.c).
  * V3  No guard page is mapped.
  * V4  Nothing is mapped in a hole.
  * V5  Every data page of an area that owns its frames is mapped by a 4 KiB leaf to a frame of type PAGE_VMALLOC whose
@@ -53,7 +53,6 @@
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
 #include <mm/lock_rank.h>
-#include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include "vmalloc_internal.h"
@@ -66,30 +65,13 @@ enum { FILL_BATCH = 64, RECLAIM_ATTEMPTS = 16 };
 /* Cleared with interrupts masked at a time: 4,096 pages. */
 #define CLEAR_PART (16UL << 20)
 
-/* What an allocation of metadata inherits of the caller's flags: neither the zone nor the contents, never a warning. */
-#define META_GFP(gfp) (((gfp) & (__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN)
-
-/* What is wanted, and by whom: the arguments of every allocating call, in one form. */
-struct request {
-	const char *call; /* for reports */
-	const void *caller;
-	size_t size; /* bytes; without the guard */
-	size_t align;
-	struct vrange within;
-	gfp_t gfp;
-	uint32_t flags; /* VM_* */
-	pgprot_t prot;
-	uint64_t phys_addr;
-};
-
 static struct vrange window(void)
 {
 	return vrange(vmalloc_state.space.start, vmalloc_state.space.end);
 }
 
-/* A request for `size` bytes anywhere in the window, from a context that may have it. */
-static struct request request_anywhere(const char *call, const void *caller, size_t size, uint32_t flags,
-                                       pgprot_t prot)
+struct request request_anywhere(const char *call, const void *caller, size_t size, uint32_t flags,
+                                pgprot_t prot)
 {
 	if (unlikely(in_interrupt()))
 		panic("%s: in interrupt context, from %pS", call, caller);
@@ -105,7 +87,7 @@ static struct request request_anywhere(const char *call, const void *caller, siz
 	};
 }
 
-static void *refuse(const struct request *want, const char *reason)
+void *refuse(const struct request *want, const char *reason)
 {
 	if (!(want->gfp & __GFP_NOWARN))
 		warn("%s: %zu bytes, gfp 0x%x, from %pS: %s", want->call, want->size, want->gfp, want->caller,
@@ -113,8 +95,7 @@ static void *refuse(const struct request *want, const char *reason)
 	return NULL;
 }
 
-/* The same for what a request that must not fail could not get. */
-static void *run_out(const struct request *want, const char *reason)
+void *run_out(const struct request *want, const char *reason)
 {
 	if (unlikely(want->gfp & __GFP_NOFAIL))
 		panic("%s: %zu bytes, gfp 0x%x, from %pS: %s, and it must not fail", want->call, want->size,
@@ -122,8 +103,7 @@ static void *run_out(const struct request *want, const char *reason)
 	return refuse(want, reason);
 }
 
-/* Why the arguments that every call has cannot be served, or NULL. */
-static const char *request_fault(const struct request *want)
+const char *request_fault(const struct request *want)
 {
 	if (unlikely(pgprot_is_write_exec(want->prot)))
 		panic("%s: protection 0x%lx is writable and executable, from %pS", want->call, want->prot.raw,
@@ -195,8 +175,7 @@ static bool is_ordinary(const struct request *want)
 	       want->within.start.raw == window().start.raw && want->within.end.raw == window().end.raw;
 }
 
-/* A busy area without mappings, or NULL after a warning. pre: request_fault() had nothing to say */
-static struct vmap_area *area_reserve(const struct request *want)
+struct vmap_area *area_reserve(const struct request *want)
 {
 	struct vmap_area *nodes[VA_CARVE_NODES_MAX], *area = NULL;
 
@@ -239,16 +218,14 @@ void vmap_areas_release(struct vmap_area *const *areas, size_t count)
 	nodes_give(released, count * VA_MERGE_NODES_MAX);
 }
 
-/* Undoes area_reserve(). pre: nothing was ever mapped in it */
-static void area_cancel(struct vmap_area *area)
+void area_cancel(struct vmap_area *area)
 {
 	if (area_owns_frames(area))
 		count_sub(&vmalloc_state.nr_pages, area_data_pages(area));
 	vmap_areas_release(&area, 1);
 }
 
-/* The area is what it will be until it is freed. Whoever finds it filled also finds its contents. */
-static void *area_publish(struct vmap_area *area)
+void *area_publish(struct vmap_area *area)
 {
 	area_set_flags(area, area_flags(area) & ~(uint32_t)VM_UNINITIALIZED);
 	return (void *)area->va_start;
@@ -286,11 +263,7 @@ static void frames_disown_list(const struct page_list *list)
 	}
 }
 
-/*
- * Tables are taken with the page table's lock held, where nothing can be reclaimed: that happens out here. True if another
- * attempt may succeed. Not for ever: what is reclaimed may always go to others.
- */
-static bool may_try_again(const struct request *want, unsigned *attempts)
+bool may_try_again(const struct request *want, unsigned *attempts)
 {
 	return (want->gfp & __GFP_RECLAIM) && ++*attempts < RECLAIM_ATTEMPTS && reclaim_pages();
 }
@@ -353,6 +326,8 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 	if (!area_owns_frames(area)) {
 		bool unmapped = pagetable_unmap(&kernel_pagetable, vrange(area->va_start, end), NULL);
 		ASSERT(unmapped); /* whole leaves */
+		if (area_flags(area) & VM_DEVICE)
+			device_forget(area);
 		vmap_range_give_flushed(area);
 		return 0;
 	}
@@ -511,7 +486,7 @@ static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t a
 	return area;
 }
 
-static void release(const char *call, uint32_t class, uintptr_t address, const void *caller)
+void release(const char *call, uint32_t class, uintptr_t address, const void *caller)
 {
 	if (unlikely(in_interrupt())) {
 		if (class != VM_ALLOC)
@@ -535,12 +510,6 @@ void vunmap(const void *address)
 		release("vunmap", VM_MAP, (uintptr_t)address, (void *)CALLER_ADDRESS);
 }
 
-void iounmap(const void *address)
-{
-	if (address)
-		release("iounmap", VM_IOREMAP, (uintptr_t)address & PAGE_MASK, (void *)CALLER_ADDRESS);
-}
-
 /* ---- Ranges for others, and frames of others ---------------------------------------------------------------------- */
 
 /* VM_MAP or VM_IOREMAP, one of them, and perhaps no guard. */
@@ -558,6 +527,8 @@ struct vmap_area *get_vm_area(size_t size, unsigned long flags)
 
 	if (unlikely(fault || !is_plain_area(flags)))
 		return refuse(&want, fault ? fault : "bad area flags");
+	if (flags & VM_IOREMAP)
+		want.align = device_align(size);
 	struct vmap_area *area = area_reserve(&want);
 	if (likely(area))
 		area_publish(area);
@@ -625,50 +596,6 @@ void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgpro
 		return run_out(&want, "no page-table page");
 	}
 	return area_publish(area);
-}
-
-static bool overlaps_ram(struct prange range)
-{
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-
-	for (size_t i = 0; i < ram->count; i++)
-		if (range.start.raw < ram->at[i].end.raw && ram->at[i].start.raw < range.end.raw)
-			return true;
-	return false;
-}
-
-void *ioremap(uint64_t phys, size_t size)
-{
-	size_t offset = phys & (PAGE_SIZE - 1);
-	uint64_t first = phys - offset, end;
-	struct request want =
-	        request_anywhere("ioremap", (void *)CALLER_ADDRESS, size, VM_IOREMAP, PAGE_KERNEL_NOCACHE);
-	const char *fault = request_fault(&want);
-
-	if (!fault && (__builtin_add_overflow(phys, size, &end) || end > PTE_ADDRESS + PAGE_SIZE))
-		fault = "no such physical address";
-	if (!fault && overlaps_ram(prange(first, align_up(end, PAGE_SIZE))))
-		fault = "ordinary RAM";
-	if (unlikely(fault))
-		return refuse(&want, fault);
-
-	/* The offset into the first page belongs to the area; a large device gets large leaves if it is placed for them. */
-	want.size += offset;
-	want.phys_addr = first;
-	if (want.size >= PMD_SIZE && is_aligned(first, PMD_SIZE))
-		want.align = PMD_SIZE;
-	struct vmap_area *area = area_reserve(&want);
-	if (unlikely(!area))
-		return NULL;
-	struct vrange data = vrange(area->va_start, area_data_end(area));
-	unsigned attempts = 0;
-	while (unlikely(!pagetable_map(&kernel_pagetable, data, paddr(first), want.prot, 2))) {
-		if (!may_try_again(&want, &attempts)) {
-			area_cancel(area);
-			return run_out(&want, "no page-table page");
-		}
-	}
-	return (char *)area_publish(area) + offset;
 }
 
 /* ---- Questions ---------------------------------------------------------------------------------------------------- */

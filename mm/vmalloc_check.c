@@ -13,6 +13,7 @@
 struct check {
 	size_t gone, gone_bytes; /* V7 */
 	size_t deferred;
+	size_t devices; /* VM_DEVICE areas */
 	const struct vmap_area
 	        *area; /* the first that does not end at or below what was seen; NULL: none left */
 	size_t mapped; /* data pages of `area` seen mapped */
@@ -68,6 +69,8 @@ static const char *area_leave(struct check *check)
 		      "V5: the area 0x%lx-0x%lx has %zu of its %zu pages mapped", area->va_start,
 		      area->va_end, check->mapped, area_data_pages(area));
 		check->owned += check->mapped;
+	} else if (area->flags & VM_DEVICE) {
+		check->devices++;
 	}
 	check->deferred += area->flags & VM_DEFERRED ? 1 : 0;
 	check->mapped = 0;
@@ -132,7 +135,7 @@ const char *vmalloc_check(void)
 	CHECK(vmalloc_state.nr_deferred == check.deferred,
 	      "V8: %zu areas were given back in interrupts, counted as %zu", check.deferred,
 	      vmalloc_state.nr_deferred);
-	if ((broken = vmap_ranges_check()))
+	if ((broken = vmap_ranges_check()) || (broken = device_check(check.devices)))
 		return broken;
 	CHECK(vmalloc_state.nr_pages == check.owned, "V6: areas own %zu frames, counted as %zu", check.owned,
 	      vmalloc_state.nr_pages);

@@ -1,7 +1,8 @@
-/* What vmalloc.c, vmap_range.c, vmalloc_check.c and the views share. The first two tell what it means. */
+/* What vmalloc.c, vmap_range.c, ioremap.c, vmalloc_check.c and the views share. The first three tell what it means. */
 #ifndef MM_VMALLOC_INTERNAL_H
 #define MM_VMALLOC_INTERNAL_H
 
+#include <arch/pte.h>
 #include <arch/spinlock.h>
 #include <mm/page_alloc.h>
 #include <mm/slab.h>
@@ -13,8 +14,11 @@ enum {
 	VM_LAZY = 1 << 29,  /* cleared, not yet flushed on every CPU: its frames wait in it */
 	VM_SPARE = 1 << 28, /* flushed, empty, kept by a CPU for its next area of this size */
 	VM_GONE = VM_LAZY | VM_SPARE,
-	VM_DEFERRED = 1 << 27, /* given back in an interrupt: dying, and nothing more has happened yet */
+	VM_DEVICE = 1 << 27,   /* made by ioremap(): in the registry, */
+	VM_TYPE_SHIFT = 24,    /* with this enum memory_type in bits 26..24 */
+	VM_DEFERRED = 1 << 23, /* given back in an interrupt: dying, and nothing more has happened yet */
 };
+_Static_assert(MEMORY_TYPES <= 1 << (27 - VM_TYPE_SHIFT), "a memory type fits below VM_DEVICE");
 
 struct vmalloc_state {
 	struct spinlock lock;
@@ -47,6 +51,66 @@ static inline void count_sub(size_t *count, size_t n)
 {
 	__atomic_fetch_sub(count, n, __ATOMIC_RELAXED);
 }
+
+/* ---- vmalloc.c: from a request to an area ---- */
+
+/* What an allocation of metadata inherits of the caller's flags: neither the zone nor the contents, never a warning. */
+#define META_GFP(gfp) (((gfp) & (__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN)
+
+/* What is wanted, and by whom: the arguments of every allocating call, in one form. */
+struct request {
+	const char *call; /* for reports */
+	const void *caller;
+	size_t size; /* bytes; without the guard */
+	size_t align;
+	struct vrange within;
+	gfp_t gfp;
+	uint32_t flags; /* VM_* */
+	pgprot_t prot;
+	uint64_t phys_addr;
+};
+
+/* A request for `size` bytes anywhere in the window, from a context that may have it; panics in any other. */
+struct request request_anywhere(const char *call, const void *caller, size_t size, uint32_t flags,
+                                pgprot_t prot);
+
+/* Why the arguments that every call has cannot be served, or NULL. */
+const char *request_fault(const struct request *want) MUST_USE;
+
+/* The warning; NULL. The second for what there was none of: panics if the request must not fail. */
+void *refuse(const struct request *want, const char *reason);
+void *run_out(const struct request *want, const char *reason);
+
+/* A busy area without mappings, or NULL after a warning. pre: request_fault() had nothing to say */
+struct vmap_area *area_reserve(const struct request *want) MUST_USE;
+
+/* Undoes area_reserve(). pre: nothing was ever mapped in it */
+void area_cancel(struct vmap_area *area);
+
+/*
+ * The area is what it will be until it is freed; where it begins. Whoever finds it filled also finds its contents.
+ */
+void *area_publish(struct vmap_area *area);
+
+/*
+ * Tables are taken with the page table's lock held, where nothing can be reclaimed: that happens out here. True if another
+ * attempt may succeed. Not for ever: what is reclaimed may always go to others. *attempts begins at 0.
+ */
+bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
+
+/* Gives back the area of `class` that begins at `address`; anything else is the caller's mistake. */
+void release(const char *call, uint32_t class, uintptr_t address, const void *caller);
+
+/* ---- ioremap.c: the registry of device mappings ---- */
+
+/* Where an area for `size` > 0 bytes of a device begins: a multiple of this. */
+size_t device_align(size_t size);
+
+/* A VM_DEVICE area leaves the registry. pre: nothing maps it any more, and every CPU knows */
+void device_forget(const struct vmap_area *area);
+
+/* D1 to D5, and that so many VM_DEVICE areas are there. */
+const char *device_check(size_t areas) MUST_USE;
 
 /* ---- vmap_range.c: ranges between two lives ---- */
 
@@ -116,6 +180,12 @@ static inline const char *area_kind(const struct vmap_area *area)
 	return area->flags & VM_IOREMAP ? "ioremap" : area->flags & VM_MAP ? "vmap" : "vmalloc";
 }
 
+/* Of a VM_DEVICE area. */
+static inline enum memory_type area_memory_type(const struct vmap_area *area)
+{
+	return (enum memory_type)(area_flags(area) >> VM_TYPE_SHIFT & 7);
+}
+
 /* One past the last byte that may be mapped: the guard page, if there is one, begins here. */
 static inline uintptr_t area_data_end(const struct vmap_area *area)
 {
@@ -128,15 +198,20 @@ static inline size_t area_data_pages(const struct vmap_area *area)
 }
 
 /* For %pS. Code lies in the top 2 GiB, so the low half tells all. */
+static inline const void *code_address(uint32_t low_half)
+{
+	return (const void *)(intptr_t)(int32_t)low_half;
+}
+
 static inline const void *area_caller(const struct vmap_area *area)
 {
-	return (const void *)(intptr_t)(int32_t)area->caller;
+	return code_address(area->caller);
 }
 
 /* Of a VM_GONE or VM_DEFERRED area. */
 static inline const void *area_freed_by(const struct vmap_area *area)
 {
-	return (const void *)(intptr_t)(int32_t)area->freed_by;
+	return code_address(area->freed_by);
 }
 
 #endif

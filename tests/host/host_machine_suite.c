@@ -10,6 +10,7 @@
 #include <host/machine.h>
 #include <host/soft_mmu.h>
 #include <lib/panic.h>
+#include <mm/ioremap.h>
 #include <mm/pagetable.h>
 #include <test/test.h>
 
@@ -246,6 +247,33 @@ static void warnings_are_counted_and_the_last_is_kept(void)
 	assert_string_equal(test_warning_last(), "two");
 }
 
+static void mm_and_the_processor_agree_about_every_leafs_type(void)
+{
+	static const struct {
+		void *(*map)(uint64_t phys, size_t size);
+		enum memory_type type;
+	} calls[] = {{ioremap, MEMORY_UC_MINUS},
+	             {ioremap_uc, MEMORY_UC},
+	             {ioremap_wc, MEMORY_WC},
+	             {ioremap_wt, MEMORY_WT},
+	             {ioremap_cache, MEMORY_WB}};
+	struct host_leaf leaf;
+
+	host_mmu_load_root(kernel_pagetable.root);
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		char *device = calls[i].map(1UL << 45, PUD_SIZE + PMD_SIZE + PAGE_SIZE);
+		assert_non_null(device);
+		const size_t offsets[] = {0, PUD_SIZE, PUD_SIZE + PMD_SIZE};
+		for (size_t at = 0; at < ARRAY_SIZE(offsets); at++) {
+			test_step(i * 10 + at);
+			assert_true(host_mmu_walk(vaddr_of(device + offsets[at]), &leaf, NULL));
+			assert_int_equal(leaf.pa.raw, (1UL << 45) + offsets[at]);
+			assert_int_equal(leaf.type, calls[i].type);
+		}
+		iounmap(device);
+	}
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(a_small_page_translates_and_holds_what_was_written),
         TEST_CASE(large_leaves_translate_every_offset),
@@ -260,6 +288,7 @@ static const struct test_case cases[] = {
         TEST_CASE(the_direct_map_shows_what_the_bus_shows),
         TEST_CASE(an_expected_panic_is_survived_with_interrupts_as_they_were),
         TEST_CASE(warnings_are_counted_and_the_last_is_kept),
+        TEST_CASE(mm_and_the_processor_agree_about_every_leafs_type),
 };
 
 extern const struct test_suite host_machine_suite;

@@ -322,8 +322,8 @@ static void ptdump_says_how_an_area_is_mapped_and_for_whom(void)
 	            "vmalloc from 0xffffffff80001234"); /* touches the next */
 	assert_line(high, 2 * PAGE_SIZE, "4K", "rw-", "WB", "vmalloc from 0xffffffff80001234");
 	assert_line(shown, 2 * PAGE_SIZE, "4K", "r--", "WB", "vmap from 0x*");
-	assert_line(device, PMD_SIZE, "2M", "rw-", "UC", "ioremap from 0x*");
-	assert_line(device + PMD_SIZE, PAGE_SIZE, "4K", "rw-", "UC", "ioremap from 0x*");
+	assert_line(device, PMD_SIZE, "2M", "rw-", "UC-", "ioremap from 0x*");
+	assert_line(device + PMD_SIZE, PAGE_SIZE, "4K", "rw-", "UC-", "ioremap from 0x*");
 	assert_int_equal(line_at((uintptr_t)device)->pa, no_ram());
 	for (size_t i = 0; i < mm_state.nr_image; i++) {
 		const struct mm_segment *segment = &mm_state.image[i];

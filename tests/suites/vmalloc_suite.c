@@ -424,45 +424,6 @@ static uint64_t no_ram(void)
 	return align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
 }
 
-static void ioremap_maps_a_device_uncached_at_its_odd_address(void)
-{
-	struct translation translation;
-
-	mm_fingerprint(&before);
-	char *device = ioremap(no_ram() + 0x1ff8, 16);
-	assert_non_null(device);
-	assert_int_equal((uintptr_t)device % PAGE_SIZE, 0xff8);
-	assert_true(pagetable_lookup(&kernel_pagetable, vaddr_of(device), &translation));
-	assert_int_equal(translation.pa.raw, no_ram() + 0x1ff8);
-	assert_int_equal(translation.prot.raw, PAGE_KERNEL_NOCACHE.raw);
-	assert_true(pagetable_lookup(&kernel_pagetable, vaddr_of(device + 15), &translation));
-	assert_int_equal(translation.pa.raw, no_ram() + 0x2007);
-	assert_false(is_mapped((uintptr_t)device + 8 + PAGE_SIZE));
-	assert_null(vmalloc_to_page(device));
-	assert_int_equal(vmalloc_to_pfn(device), (no_ram() >> PAGE_SHIFT) + 1);
-	assert_sound(vmalloc_check());
-	iounmap(device);
-	assert_like_before();
-}
-
-static void ioremap_uses_large_leaves_for_a_large_device(void)
-{
-	struct translation translation;
-
-	mm_fingerprint(&before);
-	void *in_the_way = vmalloc(1); /* the lowest address that is free is no multiple of 2 MiB */
-	char *device = ioremap(no_ram() + PMD_SIZE, 2 * PMD_SIZE + PAGE_SIZE);
-	assert_true(in_the_way && device);
-	assert_true(pagetable_lookup(&kernel_pagetable, vaddr_of(device + PMD_SIZE), &translation));
-	assert_int_equal(translation.level, 2);
-	assert_int_equal(translation.pa.raw, no_ram() + 2 * PMD_SIZE);
-	assert_false(is_mapped((uintptr_t)device + 2 * PMD_SIZE + PAGE_SIZE));
-	assert_sound(vmalloc_check());
-	iounmap(device);
-	vfree(in_the_way);
-	assert_like_before();
-}
-
 static void a_bare_area_is_filled_by_its_owner_and_emptied_with_it(void)
 {
 	mm_fingerprint(&before);
@@ -582,9 +543,6 @@ static void requests_that_the_window_cannot_serve_fail_with_one_warning_each(voi
 
 static void mappings_that_make_no_sense_fail_with_one_warning_each(void)
 {
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	uint64_t end = ram->at[ram->count - 1].end.raw;
-
 	mm_fingerprint(&before);
 	expect_warning("vmap: 0 bytes, gfp 0x8, from *: zero size",
 	               assert_null(vmap(frames, 0, VM_MAP, PAGE_KERNEL)));
@@ -592,17 +550,6 @@ static void mappings_that_make_no_sense_fail_with_one_warning_each(void)
 	               assert_null(vmap(frames, (unsigned)nr_managed_pages() + 1, VM_MAP, PAGE_KERNEL)));
 	expect_warning("vmap: 4096 bytes, gfp 0x8, from *: bad area flags",
 	               assert_null(vmap(frames, 1, VM_ALLOC, PAGE_KERNEL)));
-	expect_warning("ioremap: 0 bytes, gfp 0x8, from *: zero size", assert_null(ioremap(no_ram(), 0)));
-	expect_warning("ioremap: 1 bytes, gfp 0x8, from *: ordinary RAM",
-	               assert_null(ioremap(ram->at[0].start.raw, 1)));
-	expect_warning("ioremap: 2 bytes, gfp 0x8, from *: ordinary RAM", assert_null(ioremap(end - 1, 2)));
-	if (ram->count > 1) /* from a hole up into RAM */
-		expect_warning("ioremap: 2 bytes, gfp 0x8, from *: ordinary RAM",
-		               assert_null(ioremap(ram->at[ram->count - 1].start.raw - 1, 2)));
-	expect_warning("ioremap: 2 bytes, gfp 0x8, from *: no such physical address",
-	               assert_null(ioremap((1ULL << 52) - 1, 2)));
-	expect_warning("ioremap: 2 bytes, gfp 0x8, from *: no such physical address",
-	               assert_null(ioremap(UINT64_MAX, 2)));
 	assert_like_before();
 }
 
@@ -1471,8 +1418,6 @@ static const struct test_case cases[] = {
         TEST_CASE(vmap_may_show_one_frame_many_times),
         TEST_CASE(frames_given_away_to_vmap_are_freed_with_it),
         TEST_CASE(frames_that_cannot_be_given_away_are_reported_and_stay),
-        TEST_CASE(ioremap_maps_a_device_uncached_at_its_odd_address),
-        TEST_CASE(ioremap_uses_large_leaves_for_a_large_device),
         TEST_CASE(a_bare_area_is_filled_by_its_owner_and_emptied_with_it),
         TEST_CASE(kvmalloc_prefers_kmalloc),
         TEST_CASE(kvmalloc_falls_back_to_vmalloc_without_a_word),

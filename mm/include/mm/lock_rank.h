@@ -8,6 +8,7 @@
 
 enum lock_rank {
 	RANK_VMALLOC = 10,   /* the virtual areas */
+	RANK_DEVICES = 15,   /* the registry of device mappings; asks nobody */
 	RANK_PAGETABLE = 20, /* a walk may ask the page source for a table */
 	RANK_DEPOT = 35,     /* one cache's magazines that belong to no CPU */
 	RANK_CACHE = 40,     /* one cache's slabs */

@@ -9,8 +9,8 @@
  *
  * REASON is "no virtual space", "no area descriptor", "no frames", "no page-table page"; or what is wrong with the
  * arguments: "zero size", "more than all RAM", "bad alignment", "bad protection", "bad gfp flags", "bad area flags",
- * "range outside the vmalloc window", "no such node", "no such physical address", "ordinary RAM". With __GFP_NOFAIL the
- * first four panic instead: "vmalloc: …: no frames, and it must not fail".
+ * "range outside the vmalloc window", "no such node". With __GFP_NOFAIL the first four panic instead: "vmalloc: …: no
+ * frames, and it must not fail".
  *
  * Mistakes panic, with nothing changed. In front stands the call, behind it "from" whom:
  *
@@ -33,6 +33,7 @@
 
 #include <arch/pte.h>
 #include <mm/gfp.h>
+#include <mm/ioremap.h>
 #include <mm/page.h>
 #include <mm/va_space.h>
 
@@ -84,8 +85,9 @@ void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsig
 void vfree(const void *address);
 
 /*
- * An address range without memory. flags: VM_MAP or VM_IOREMAP, perhaps with VM_NO_GUARD. The caller maps into it with
- * the page table's functions; what is still mapped is unmapped with it, the frames stay the caller's.
+ * An address range without memory. flags: VM_MAP or VM_IOREMAP, perhaps with VM_NO_GUARD. VM_IOREMAP aligns it as
+ * ioremap() does. The caller maps into it with the page table's functions; what is still mapped is unmapped with it, the
+ * frames stay the caller's.
  */
 struct vmap_area *get_vm_area(size_t size, unsigned long flags) MUST_USE;
 void free_vm_area(struct vmap_area *area);
@@ -99,10 +101,6 @@ struct vmap_area *find_vm_area(const void *address);
  */
 void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgprot_t prot) MUST_USE;
 void vunmap(const void *address);
-
-/* Maps device memory, uncached; 2 MiB leaves where it lies for them. `phys` need not be aligned; RAM is refused. */
-void *ioremap(uint64_t phys, size_t size) MUST_USE;
-void iounmap(const void *address);
 
 /* The frame behind a mapped vmalloc address, or NULL (pfn 0 for none is never a vmalloc frame). */
 struct page *vmalloc_to_page(const void *address);

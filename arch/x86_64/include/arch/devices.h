@@ -12,7 +12,7 @@ bool serial_read(char *c);                          /* false if nothing has come
 
 /*
  * VGA text (IBM, 80 x 25 at 0xb8000) if the adapter is in a text mode; silent otherwise. `framebuffer` is where that is
- * mapped now; NULL while it is not. Moving it keeps the cursor.
+ * mapped now, write-combining or not; NULL while it is not. Moving it keeps the cursor.
  */
 void vga_init(uint16_t *framebuffer);
 void vga_write(const char *text, size_t length);
