@@ -187,7 +187,7 @@ static bool area_map(const struct vmap_area *area, const struct request *want)
 static void *device_fill(struct device_mapping *device, struct vmap_area *area, const struct request *want,
                          size_t offset)
 {
-	struct device_mapping other;
+	struct device_mapping other = {0};
 
 	*device = (struct device_mapping){
 	        .range = prange(want->phys_addr, want->phys_addr + align_up(want->size, PAGE_SIZE)),
