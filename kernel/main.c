@@ -185,6 +185,7 @@ static void start_memory(void)
 	}
 	map.nr_image = describe_image(image);
 	map.max_level = cpu_features.gigabyte_pages ? 3 : 2;
+	map.physical_bits = cpu_features.physical_bits;
 	map.pat = cpu_features.pat;
 
 	const char *refusal = mm_init(&map);

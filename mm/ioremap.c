@@ -224,7 +224,7 @@ static void *map_device(const char *call, const void *caller, uint64_t phys, siz
 	        request_anywhere(call, caller, size, VM_IOREMAP | VM_DEVICE | (uint32_t)type << VM_TYPE_SHIFT,
 	                         pgprot_as(PAGE_KERNEL, type));
 	const char *fault = request_fault(&want);
-	if (!fault && (__builtin_add_overflow(phys, size, &end) || end > PTE_ADDRESS + PAGE_SIZE))
+	if (!fault && (__builtin_add_overflow(phys, size, &end) || end > 1UL << mm_state.physical_bits))
 		fault = "no such physical address";
 	if (!fault && overlaps_ram(prange(phys - offset, align_up(end, PAGE_SIZE))))
 		fault = "ordinary RAM";

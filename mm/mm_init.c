@@ -214,6 +214,7 @@ static void keep_description(const struct mm_boot_map *map)
 	mm_state.nr_reserved = map->nr_reserved;
 	mm_state.vmalloc = map->vmalloc;
 	mm_state.max_level = map->max_level;
+	mm_state.physical_bits = map->physical_bits;
 	mm_state.pat = map->pat;
 }
 

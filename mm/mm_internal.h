@@ -15,6 +15,7 @@ struct mm_state {
 	size_t nr_reserved;
 	struct vrange vmalloc;
 	unsigned max_level; /* of a device's leaves, as of the direct map's */
+	unsigned physical_bits;
 	bool pat;
 	size_t boot_tables; /* of kernel_pagetable's tables, those that memblock gave */
 };

@@ -58,7 +58,7 @@ struct pagetable kernel_pagetable;
 enum { SPLIT_TABLES_MAX = 2 * (PT_LEAF_LEVELS - 1) };
 
 /* Ends a chain of tables. Not present, as every link is: a CPU that still knows the way finds nothing here. */
-#define CHAIN_END (~PTE_PRESENT)
+#define CHAIN_END (~(PTE_PRESENT | PTE_HIDDEN))
 
 static pte_t *table_pointer(paddr_t table)
 {
@@ -716,15 +716,24 @@ static bool split_to_page(struct pagetable *pt, uint64_t va, bool *split)
 	return true;
 }
 
-static bool split_aliases(struct pagetable *pt, struct vrange range, bool *split)
+static bool would_change(const struct leaf *leaf, struct pgprot_change change)
 {
+	pgprot_t prot = pte_leaf_prot(leaf->entry, leaf->level);
+	return prot_after(prot, change).raw != prot.raw;
+}
+
+/* Where the change would be one. */
+static bool split_aliases(struct pagetable *pt, struct vrange range, struct pgprot_change change, bool *split)
+{
+	struct leaf leaf;
 	for (uint64_t va = range.start.raw, alias; va < range.end.raw; va += PAGE_SIZE)
-		if (alias_of(pt, va, &alias) && !split_to_page(pt, alias, split))
+		if (alias_of(pt, va, &alias) && find_leaf(pt, alias, &leaf) && would_change(&leaf, change) &&
+		    !split_to_page(pt, alias, split))
 			return false;
 	return true;
 }
 
-/* pre: split_aliases() */
+/* pre: split_aliases() with the same change */
 static bool change_aliases(struct pagetable *pt, struct vrange range, struct pgprot_change change)
 {
 	bool stale = false;
@@ -813,7 +822,7 @@ static bool change_locked(struct pagetable *pt, struct vrange range, const struc
 {
 	bool aliases = !changes_nothing(change->alias), split = false;
 
-	if ((aliases && !split_aliases(pt, range, &split)) || !split_edges(pt, range)) {
+	if ((aliases && !split_aliases(pt, range, change->alias, &split)) || !split_edges(pt, range)) {
 		merge(pt, range, aliases); /* undoes the splits: nothing has changed in them */
 		return false;
 	}
@@ -827,7 +836,8 @@ static bool change_locked(struct pagetable *pt, struct vrange range, const struc
 		else
 			tlb_flush_range(range);
 	}
-	merge(pt, range, aliases);
+	if ((change->leaves.set | change->alias.set) & (PTE_WRITE | PTE_PRESENT)) /* towards the default */
+		merge(pt, range, aliases);
 	return true;
 }
 
@@ -909,26 +919,45 @@ static void dump_leaf(pte_t e, unsigned level, struct printer *out)
 	      prot.raw & PTE_GLOBAL ? " global" : "");
 }
 
-void pagetable_dump_walk(const struct pagetable *pt, vaddr_t va, struct printer *out)
+/* The entries on the way to `va`, from the root down, and how many there are. Masked: no table that is in it goes meanwhile. */
+static unsigned copy_walk(const struct pagetable *pt, vaddr_t va, pte_t entries[PT_LEVELS])
 {
 	paddr_t table = pt->root;
-	for (unsigned level = PT_LEVELS; level > 0; level--) {
-		if (table.raw >= DIRECTMAP_SIZE) {
-			print(out, "  level %u table at 0x%lx: not in the direct map\n", level, table.raw);
-			return;
-		}
-		unsigned index = pt_index(va, level);
-		pte_t e = {__atomic_load_n(&table_pointer(table)[index].raw, __ATOMIC_RELAXED)};
-		print(out, "  level %u table at 0x%lx, entry %u: 0x%016lx ", level, table.raw, index, e.raw);
-		if (!pte_in_use(e)) {
+	unsigned count = 0;
+	irqflags_t flags = irq_save();
+
+	while (table.raw < DIRECTMAP_SIZE) {
+		unsigned level = PT_LEVELS - count;
+		pte_t e = {__atomic_load_n(&table_pointer(table)[pt_index(va, level)].raw, __ATOMIC_RELAXED)};
+		entries[count++] = e;
+		if (!pte_in_use(e) || pte_is_leaf(e, level))
+			break;
+		table = pte_table_paddr(e);
+	}
+	irq_restore(flags);
+	return count;
+}
+
+void pagetable_dump_walk(const struct pagetable *pt, vaddr_t va, struct printer *out)
+{
+	pte_t entries[PT_LEVELS];
+	unsigned count = copy_walk(pt, va, entries);
+	paddr_t table = pt->root;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned level = PT_LEVELS - i;
+		print(out, "  level %u table at 0x%lx, entry %u: 0x%016lx ", level, table.raw,
+		      pt_index(va, level), entries[i].raw);
+		if (!pte_in_use(entries[i])) {
 			print(out, "not present\n");
 			return;
 		}
-		if (pte_is_leaf(e, level)) {
-			dump_leaf(e, level, out);
+		if (pte_is_leaf(entries[i], level)) {
+			dump_leaf(entries[i], level, out);
 			return;
 		}
-		print(out, "table, %u used\n", pte_used(e));
-		table = pte_table_paddr(e);
+		print(out, "table, %u used\n", pte_used(entries[i]));
+		table = pte_table_paddr(entries[i]);
 	}
+	print(out, "  level %u table at 0x%lx: not in the direct map\n", PT_LEVELS - count, table.raw);
 }

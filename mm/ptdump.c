@@ -103,8 +103,12 @@ static struct run find_leaves(const struct pagetable *pt, uint64_t *at)
 		if (i == PT_ENTRIES)
 			return (struct run){.va = {{*at}, {*at}}};
 		if (pte_is_leaf(entries[i], level)) {
-			struct run run = leaves_from(entries, i, level, align_down(*at, size));
-			*at = align_down(*at, size) + vrange_size(run.va);
+			uint64_t start = align_down(*at, size), seen = *at - start;
+			struct run run = leaves_from(entries, i, level, start);
+			*at = start + vrange_size(run.va);
+			run.va.start.raw +=
+			        seen; /* of what was small leaves and has become a large one meanwhile */
+			run.pa.raw += seen;
 			return run;
 		}
 		table = pte_table_paddr(entries[i]);

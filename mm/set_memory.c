@@ -14,7 +14,8 @@
  * else, and all other permissions.
  *
  * R1  No page is writable and executable. The direct map is never executable.
- * R2  A page that one of these calls made executable is writable nowhere.
+ * R2  A page that one of these calls made executable is writable at neither of its two addresses. (Whoever shows the frame
+ *     at a third one, with vmap(), answers for that.)
  * R3  An area of which a frame is restricted in the direct map is VM_FLUSH_RESET_PERMS, so that vfree() resets it.
  * R4  A call that fails has changed nothing and keeps no table.
  *
@@ -28,7 +29,7 @@
  * Lock: the area is looked up under the vmalloc lock, the entries change under the page table's. The caller keeps area or
  * pages alive, and does not free them meanwhile.
  *
- * Cost: two descents per page, and one flush on every CPU: of the pages, if only the given addresses change, else of
+ * Cost: a few descents per page, and one flush on every CPU: of the pages, if only the given addresses change, else of
  * everything, as the frames lie anywhere. One more when leaves were split, as a processor must not remember two sizes of
  * leaf for an address when they begin to differ; and one when tables are merged, before they are used again. None if nothing
  * changed that was present.

@@ -328,7 +328,7 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 		ASSERT(unmapped); /* whole leaves */
 		if (area_flags(area) & VM_DEVICE)
 			device_forget(area);
-		vmap_range_give_flushed(area);
+		vmap_range_give_flushed(area, caller);
 		return 0;
 	}
 	for (uintptr_t at = area->va_start; at < end; at = stop) {

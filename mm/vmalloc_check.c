@@ -194,6 +194,15 @@ bool vmalloc_describe(vaddr_t address, struct printer *out)
 	return true;
 }
 
+/* Of a mapping that is being given back meanwhile: 0, as something else may be there already. */
+static uint64_t device_address(const struct vmap_area *area)
+{
+	uint64_t address = __atomic_load_n(&area->phys_addr, __ATOMIC_ACQUIRE);
+	uint32_t now = area_flags(area);
+
+	return (now & VM_IOREMAP) && !(now & (VM_DYING | VM_UNINITIALIZED | VM_GONE)) ? address : 0;
+}
+
 bool vmap_area_copy(uintptr_t address, struct vmap_area *copy)
 {
 	const struct va_space *space = &vmalloc_state.space;
@@ -207,7 +216,7 @@ bool vmap_area_copy(uintptr_t address, struct vmap_area *copy)
 		*copy = (struct vmap_area){
 		        .va_start = area->va_start,
 		        .va_end = area->va_end,
-		        .phys_addr = now & VM_IOREMAP ? area->phys_addr : 0,
+		        .phys_addr = device_address(area),
 		        .caller = __atomic_load_n(&area->caller, __ATOMIC_RELAXED),
 		        .flags = now,
 		};

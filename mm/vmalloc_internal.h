@@ -136,7 +136,7 @@ void vmap_range_defer(struct vmap_area *area, const void *caller);
 size_t vmap_ranges_undefer(void);
 
 /* A dying area that nothing maps and every CPU has forgotten. */
-void vmap_range_give_flushed(struct vmap_area *area);
+void vmap_range_give_flushed(struct vmap_area *area, const void *caller);
 
 /* All CPUs' lazy ranges are flushed and their frames freed, all kept ranges become holes. Frames given back. */
 size_t vmap_ranges_purge(void);

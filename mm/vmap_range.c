@@ -252,10 +252,11 @@ size_t vmap_ranges_undefer(void)
 	return dissolve_chain(detach_deferred());
 }
 
-void vmap_range_give_flushed(struct vmap_area *area)
+void vmap_range_give_flushed(struct vmap_area *area, const void *caller)
 {
-	area->frames = PFN_NONE;
-	area->freed_by = 0;
+	__atomic_store_n(&area->frames, PFN_NONE,
+	                 __ATOMIC_RELAXED); /* where views look for a device's address */
+	__atomic_store_n(&area->freed_by, (uint32_t)(uintptr_t)caller, __ATOMIC_RELAXED);
 	count_add(&vmalloc_state.nr_gone, 1);
 	count_add(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
 	settle(&area, 1, true);

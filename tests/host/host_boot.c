@@ -63,6 +63,7 @@ const char *host_boot(void)
 	        .nr_image = ARRAY_SIZE(image),
 	        .early_limit = paddr(EARLY_LIMIT),
 	        .max_level = 3,
+	        .physical_bits = 52,
 	        .pat = true,
 	        .vmalloc = vrange(VMALLOC_START, VMALLOC_END),
 	        .activate = host_machine_activate,

@@ -409,16 +409,18 @@ static void one_cpu_reclaims_at_a_time(void)
 /* ---- Views while others map and unmap ---- */
 
 /* Each area brings tables of its own; flushed at once, they go back and are overwritten. */
-static void map_and_unmap(void *unused)
+static void map_and_unmap(void *mapped)
 {
-	(void)unused;
 	while (__atomic_load_n(&stage, __ATOMIC_ACQUIRE) < 1) {
-		vfree(vmalloc(PMD_SIZE + PAGE_SIZE));
+		void *area = vmalloc(PMD_SIZE + PAGE_SIZE);
+		if (area)
+			count_up(mapped);
+		vfree(area);
 		vm_unmap_aliases();
 	}
 }
 
-static unsigned nr_view_lines;
+static unsigned nr_view_lines, nr_mapped;
 
 static void count_lines(struct printer *printer, const char *text, size_t length)
 {
@@ -433,8 +435,8 @@ static void views_may_be_printed_while_others_map_and_unmap(void)
 	enum { VIEWS = 50, LINES_EACH = 10 /* at the least: headings, windows, totals */ };
 
 	need_another_cpu();
-	nr_view_lines = 0;
-	start_work_on_others(map_and_unmap, NULL);
+	nr_view_lines = nr_mapped = 0;
+	start_work_on_others(map_and_unmap, &nr_mapped);
 	for (unsigned n = 0; n < VIEWS; n++) {
 		ptdump(&kernel_pagetable, &counter);
 		vmalloc_picture(vmalloc_used_range(), &counter);
@@ -443,6 +445,7 @@ static void views_may_be_printed_while_others_map_and_unmap(void)
 	set_stage(1);
 	wait_for_others();
 	assert_at_least(nr_view_lines, VIEWS * LINES_EACH);
+	assert_at_least(nr_mapped, 1);
 }
 
 /* ---- Work ---- */

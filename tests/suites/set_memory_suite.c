@@ -481,10 +481,11 @@ static void ranges_that_are_nobodys_are_refused(void)
 	struct page *frame = alloc_page(GFP_KERNEL),
 	            *table = pfn_to_page(paddr_to_pfn(kernel_pagetable.root));
 	void *object = kmalloc(64, GFP_KERNEL);
+	char *large = kmalloc(3 * PAGE_SIZE, GFP_KERNEL); /* two blocks */
 	unsigned long direct = (unsigned long)page_address(frame);
 
 	assert_non_null(frame);
-	assert_non_null(object);
+	assert_true(object && large);
 	char *mapped = vmap(&frame, 1, VM_MAP, PAGE_KERNEL);
 	assert_non_null(mapped);
 	mm_fingerprint(&before);
@@ -512,6 +513,10 @@ static void ranges_that_are_nobodys_are_refused(void)
 	             (void)!set_memory_ro((unsigned long)alias(0), 1));
 	expect_panic("set_memory_np: 0x* shows a frame that is *, not one from alloc_pages()",
 	             (void)!set_memory_np((unsigned long)page_address(table), 1));
+	static unsigned page;
+	for (page = 0; page < 3; page++)
+		expect_panic("set_memory_np: 0x* shows a frame that is *, not one from alloc_pages()",
+		             (void)!set_memory_np((unsigned long)large + page * PAGE_SIZE, 1));
 	mm_fingerprint(&after);
 	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
 	vunmap(mapped);
@@ -520,6 +525,7 @@ static void ranges_that_are_nobodys_are_refused(void)
 	expect_panic("set_memory_ro: 0x* is in no area", (void)!set_memory_ro(address(0), 1));
 	set_up();
 	kfree(object);
+	kfree(large);
 }
 
 /* ---- The verifier ------------------------------------------------------------------------------------------------- */

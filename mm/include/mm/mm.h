@@ -36,8 +36,9 @@ struct mm_boot_map {
 	size_t nr_reserved;
 	const struct mm_segment *image;
 	size_t nr_image;
-	paddr_t early_limit; /* before the final tables only memory below this is reachable */
-	unsigned max_level;  /* largest leaf the CPU has: 2 or 3 */
+	paddr_t early_limit;    /* before the final tables only memory below this is reachable */
+	unsigned max_level;     /* largest leaf the CPU has: 2 or 3 */
+	unsigned physical_bits; /* of its physical addresses: at most 52 */
 	bool pat; /* every CPU's PAT is <arch/pte.h>'s; else devices get UC- instead of WC and WT */
 	struct vrange vmalloc; /* the window */
 	/* The final tables are complete: make the machine use them. */

@@ -136,9 +136,10 @@ static inline uintptr_t page_caller(const struct page *page)
 }
 
 /* A block that was handed out for its holder's own purposes: part of an allocation of pages, exact or not. */
-static inline bool page_is_callers(const struct page *head)
+static inline bool page_is_callers(const struct page *block)
 {
-	return head->type == PAGE_HELD || head->type == PAGE_EXACT || head->type == PAGE_TAIL;
+	const struct page *first = block->type == PAGE_TAIL ? pfn_to_page(pfn(block->private)) : block;
+	return first->type == PAGE_HELD || first->type == PAGE_EXACT;
 }
 
 /* "free", "slab", …; never NULL. */
