@@ -150,8 +150,8 @@ static bool nodes_take(struct vmap_area *nodes[VA_CARVE_NODES_MAX], const struct
 static void area_begin(struct vmap_area *area, const struct request *want)
 {
 	area->requested_size = want->size;
-	area->phys_addr = want->phys_addr;
-	__atomic_store_n(&area->caller, (uint32_t)(uintptr_t)want->caller, __ATOMIC_RELAXED); /* views look */
+	__atomic_store_n(&area->phys_addr, want->phys_addr, __ATOMIC_RELAXED); /* views look, */
+	__atomic_store_n(&area->caller, (uint32_t)(uintptr_t)want->caller, __ATOMIC_RELAXED); /* here too */
 	area_set_flags(area, want->flags | VM_UNINITIALIZED);
 }
 

@@ -194,13 +194,18 @@ bool vmalloc_describe(vaddr_t address, struct printer *out)
 	return true;
 }
 
-/* Of a mapping that is being given back meanwhile: 0, as something else may be there already. */
+static bool is_device(const struct vmap_area *area)
+{
+	return (area_flags(area) & (VM_IOREMAP | VM_DYING | VM_UNINITIALIZED | VM_GONE)) == VM_IOREMAP;
+}
+
+/* 0 if it is being given back meanwhile, as something else may be there already. */
 static uint64_t device_address(const struct vmap_area *area)
 {
+	if (!is_device(area))
+		return 0;
 	uint64_t address = __atomic_load_n(&area->phys_addr, __ATOMIC_ACQUIRE);
-	uint32_t now = area_flags(area);
-
-	return (now & VM_IOREMAP) && !(now & (VM_DYING | VM_UNINITIALIZED | VM_GONE)) ? address : 0;
+	return is_device(area) ? address : 0;
 }
 
 bool vmap_area_copy(uintptr_t address, struct vmap_area *copy)

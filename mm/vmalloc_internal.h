@@ -112,6 +112,13 @@ void device_forget(const struct vmap_area *area);
 /* D1 to D5, and that so many VM_DEVICE areas are there. */
 const char *device_check(size_t areas) MUST_USE;
 
+/* Where its device's address would be: views may look there. */
+static inline void area_set_frames(struct vmap_area *area, uint32_t frames, const void *freed_by)
+{
+	__atomic_store_n(&area->frames, frames, __ATOMIC_RELAXED);
+	__atomic_store_n(&area->freed_by, (uint32_t)(uintptr_t)freed_by, __ATOMIC_RELAXED);
+}
+
 /* ---- vmap_range.c: ranges between two lives ---- */
 
 /* Needs kmalloc. */

@@ -177,8 +177,7 @@ size_t vmap_range_give(struct vmap_area *area, const struct page_list *frames, c
 	struct vmap_area *full[LAZY_AREAS];
 	size_t nr_full = 0;
 
-	area->frames = frames->head;
-	area->freed_by = (uint32_t)(uintptr_t)caller;
+	area_set_frames(area, frames->head, caller);
 	area_set_flags(area, area_flags(area) | VM_LAZY);
 	count_add(&vmalloc_state.nr_gone, 1);
 	count_add(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
@@ -207,11 +206,10 @@ void vmap_range_defer(struct vmap_area *area, const void *caller)
 	uint32_t frame = first_frame(area);
 	struct cpu_ranges *own = own_ranges();
 
-	area->freed_by = (uint32_t)(uintptr_t)caller;
 	area_set_flags(area, area_flags(area) | VM_DEFERRED);
 	count_add(&vmalloc_state.nr_deferred, 1);
 	irqflags_t flags = irq_save();
-	area->frames = own->deferred;
+	area_set_frames(area, own->deferred, caller);
 	own->deferred = frame;
 	irq_restore(flags);
 }
@@ -254,9 +252,7 @@ size_t vmap_ranges_undefer(void)
 
 void vmap_range_give_flushed(struct vmap_area *area, const void *caller)
 {
-	__atomic_store_n(&area->frames, PFN_NONE,
-	                 __ATOMIC_RELAXED); /* where views look for a device's address */
-	__atomic_store_n(&area->freed_by, (uint32_t)(uintptr_t)caller, __ATOMIC_RELAXED);
+	area_set_frames(area, PFN_NONE, caller);
 	count_add(&vmalloc_state.nr_gone, 1);
 	count_add(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
 	settle(&area, 1, true);

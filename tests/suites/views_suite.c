@@ -192,8 +192,14 @@ static void assert_joined(const struct dump_line *a, const struct dump_line *b)
 	assert_at_most(a->va.end.raw, b->va.start.raw);
 	if (a->va.end.raw < b->va.start.raw)
 		return;
-	assert_true(strcmp(a->leaf, b->leaf) || strcmp(a->access, b->access) || strcmp(a->type, b->type) ||
-	            strcmp(a->global, b->global) || strcmp(a->what, b->what));
+	const char *const pairs[][2] = {
+	        {a->leaf, b->leaf},     {a->access, b->access}, {a->type, b->type},
+	        {a->global, b->global}, {a->what, b->what},
+	};
+	bool differ = false;
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
+		differ |= strcmp(pairs[i][0], pairs[i][1]) != 0;
+	assert_true(differ);
 }
 
 /* Each byte that is mapped is in one line that tells the truth of it, no line holds anything else, and none is too short. */

@@ -18,8 +18,8 @@ struct cpu {
 	uint32_t id;              /* 0 is the CPU that booted */
 	uint32_t interrupt_depth; /* nesting of handlers; trap.asm counts it. Offset asserted there */
 	struct page_cpu *pages;   /* mm's: this CPU's own free pages; NULL until it has some */
-	uint32_t held_mutexes;
 	uint64_t counters[CPU_COUNTERS];
+	uint32_t held_mutexes;
 	/* Debug build: the spinlocks this CPU holds, in order of taking; and the code addresses where it took them. */
 	uint32_t held_locks;
 	const struct spinlock *held[HELD_LOCKS_MAX];
