@@ -21,8 +21,8 @@
  *
  * T4 makes undoing simple. Mapping writes as it goes; when a table cannot be had, the range is cleared up to that place
  * exactly as unmapping clears it. Before, all of the range was absent, so every table that is empty afterwards is one
- * that this call added, or one that waits for its sweep, which then finds it gone. Splitting, the other thing that needs tables, concerns at most one leaf per edge of the range and
- * level: those tables are reserved first, and then nothing can fail.
+ * that this call added, or one that waits for its sweep, which then finds it gone. Splitting, the other thing that needs
+ * tables, is in pagetable_protect.c, with everything that it is done for.
  *
  * Unmapping is clearing, flushing and giving back at once. It comes in two halves for whoever unmaps often and wants to
  * flush seldom: pagetable_clear() makes leaves absent, pagetable_sweep() later flushes for many of them and cuts off the
@@ -33,58 +33,28 @@
  * old table, nobody may hang a new one in its place. A shootdown must therefore be answered by CPUs that wait here with
  * interrupts masked.
  *
- * A change of protections that concerns the direct map too splits there one leaf per frame at worst, of which many may be
- * the same: it splits as it goes. When a table cannot be had, what it split is still alike throughout and is merged; so is,
- * later, what has become alike again. A table cut off by merging is walked by others until they flush, unlike an emptied
- * one, and so is chained through its frame's entry and not through itself.
- *
  * Lock: pt->lock for every change. Lookup and dump take none: entries are single aligned words.
  *
  * Cost: one descent per table met, then a tight loop over its entries: a few instructions per page. Holes cost one step
  * per absent entry of the highest level that has one, so an empty half of the address space is 256 steps. Unmapping a
  * whole last-level table without collecting its frames does not look at its entries at all.
  */
-#include <mm/pagetable.h>
 #include <arch/flush_site.h>
 #include <arch/tlb.h>
 #include <lib/panic.h>
 #include <lib/printer.h>
 #include <lib/string.h>
 #include <mm/lock_rank.h>
+#include "pagetable_internal.h"
 
 struct pagetable kernel_pagetable;
-
-/* Both edges of a range, each of which may cut one leaf of every size but the smallest. */
-enum { SPLIT_TABLES_MAX = 2 * (PT_LEAF_LEVELS - 1) };
 
 /* Ends a chain of tables. Not present, as every link is: a CPU that still knows the way finds nothing here. */
 #define CHAIN_END (~(PTE_PRESENT | PTE_HIDDEN))
 
-static pte_t *table_pointer(paddr_t table)
-{
-	return paddr_to_directmap(table);
-}
-
-static pte_t *table_below(pte_t e)
-{
-	return table_pointer(pte_table_paddr(e));
-}
-
-/* One store: lookups and the processor's walks see the old entry or the new one, and what was written before it. */
-static inline void pte_set(pte_t *e, uint64_t raw)
-{
-	__atomic_store_n(&e->raw, raw, __ATOMIC_RELEASE);
-}
-
-/* The last byte of [va, last] that the `level` entry of `va` translates. Inclusive ends: none of this can wrap. */
-static inline uint64_t part_end(uint64_t va, unsigned level, uint64_t last)
-{
-	return min_u64(last, va | (pt_level_size(level) - 1));
-}
-
 /* ---- The caller's mistakes, before any lock ---- */
 
-static void require_range(const char *call, struct vrange range)
+void pagetable_require_range(const char *call, struct vrange range)
 {
 	uint64_t start = range.start.raw, end = range.end.raw;
 	bool sound = is_aligned(start | end, PAGE_SIZE) && start <= end;
@@ -98,7 +68,7 @@ static void require_range(const char *call, struct vrange range)
 		      end);
 }
 
-static void require_prot(const char *call, vaddr_t va, pgprot_t prot)
+void pagetable_require_prot(const char *call, vaddr_t va, pgprot_t prot)
 {
 	if (unlikely(!(prot.raw & PTE_PRESENT) || (prot.raw & ~PGPROT_BITS)))
 		panic("%s: 0x%lx: protection 0x%lx is not one", call, va.raw, prot.raw);
@@ -108,7 +78,7 @@ static void require_prot(const char *call, vaddr_t va, pgprot_t prot)
 
 /* ---- Tables ---- */
 
-static bool table_take(struct pagetable *pt, paddr_t *table)
+bool pagetable_take_table(struct pagetable *pt, paddr_t *table)
 {
 	if (!pt->source->take(pt->source, table))
 		return false;
@@ -116,7 +86,7 @@ static bool table_take(struct pagetable *pt, paddr_t *table)
 	return true;
 }
 
-static void table_give(struct pagetable *pt, paddr_t table)
+void pagetable_give_table(struct pagetable *pt, paddr_t table)
 {
 	pt->nr_tables--;
 	pt->source->give(pt->source, table);
@@ -126,7 +96,7 @@ static void table_give(struct pagetable *pt, paddr_t table)
 static bool table_add(struct pagetable *pt, pte_t *e)
 {
 	paddr_t table;
-	if (!table_take(pt, &table))
+	if (!pagetable_take_table(pt, &table))
 		return false;
 	memset(table_pointer(table), 0, PAGE_SIZE);
 	pte_set(e, pte_table(table).raw);
@@ -137,7 +107,7 @@ bool pagetable_init(struct pagetable *pt, struct page_source *source)
 {
 	*pt = (struct pagetable){.source = source};
 	spin_lock_init(&pt->lock, "pagetable", RANK_PAGETABLE);
-	if (!table_take(pt, &pt->root))
+	if (!pagetable_take_table(pt, &pt->root))
 		return false;
 	memset(table_pointer(pt->root), 0, PAGE_SIZE);
 	return true;
@@ -149,7 +119,7 @@ static void destroy_level(struct pagetable *pt, paddr_t table, unsigned level)
 	for (unsigned i = 0; level > 1 && i < PT_ENTRIES; i++)
 		if (pte_in_use(entries[i]) && !pte_is_leaf(entries[i], level))
 			destroy_level(pt, pte_table_paddr(entries[i]), level - 1);
-	table_give(pt, table);
+	pagetable_give_table(pt, table);
 }
 
 void pagetable_destroy(struct pagetable *pt)
@@ -160,27 +130,6 @@ void pagetable_destroy(struct pagetable *pt)
 }
 
 /* ---- Finding ---- */
-
-struct leaf {
-	pte_t *slot;
-	pte_t entry; /* what was read there */
-	unsigned level;
-};
-
-/* The leaf that `va` belongs to, hidden or not; false if there is none. */
-static inline bool find_leaf(const struct pagetable *pt, uint64_t va, struct leaf *leaf)
-{
-	pte_t *table = table_pointer(pt->root);
-	for (leaf->level = PT_LEVELS;; leaf->level--) {
-		leaf->slot = &table[pt_index(vaddr(va), leaf->level)];
-		leaf->entry = (pte_t){__atomic_load_n(&leaf->slot->raw, __ATOMIC_RELAXED)};
-		if (!pte_in_use(leaf->entry))
-			return false;
-		if (pte_is_leaf(leaf->entry, leaf->level))
-			return true;
-		table = table_below(leaf->entry);
-	}
-}
 
 bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *found)
 {
@@ -304,7 +253,7 @@ static void give_dropped(struct pagetable *pt, struct clearing *clearing)
 	while (clearing->dropped != CHAIN_END) {
 		paddr_t table = paddr(clearing->dropped);
 		clearing->dropped = table_pointer(table)->raw;
-		table_give(pt, table);
+		pagetable_give_table(pt, table);
 	}
 }
 
@@ -445,8 +394,8 @@ static bool map_range(const char *call, struct map_job *job, struct vrange va)
 
 bool pagetable_map(struct pagetable *pt, struct vrange va, paddr_t pa, pgprot_t prot, unsigned max_level)
 {
-	require_range("pagetable_map", va);
-	require_prot("pagetable_map", va.start, prot);
+	pagetable_require_range("pagetable_map", va);
+	pagetable_require_prot("pagetable_map", va.start, prot);
 	if (unlikely((pa.raw & ~PTE_ADDRESS) || pa.raw + vrange_size(va) > PTE_ADDRESS + PAGE_SIZE))
 		panic("pagetable_map: 0x%lx is not a page-aligned physical address that fits 52 bits",
 		      pa.raw);
@@ -460,114 +409,19 @@ bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *p
                          pgprot_t prot)
 {
 	struct vrange range = vrange_sized(va, count << PAGE_SHIFT);
-	require_range("pagetable_map_pages", range);
-	require_prot("pagetable_map_pages", va, prot);
+	pagetable_require_range("pagetable_map_pages", range);
+	pagetable_require_prot("pagetable_map_pages", va, prot);
 	struct map_job job = {.pt = pt, .va = va.raw, .pages = pages, .prot = prot, .max_level = 1};
 	return map_range("pagetable_map_pages", &job, range);
 }
 
-/* ---- Splitting ---- */
-
-struct table_reserve {
-	paddr_t tables[SPLIT_TABLES_MAX];
-	unsigned count;
-};
-
-static bool reserve_fill(struct pagetable *pt, struct table_reserve *reserve, unsigned count)
-{
-	for (reserve->count = 0; reserve->count < count; reserve->count++) {
-		if (table_take(pt, &reserve->tables[reserve->count]))
-			continue;
-		while (reserve->count)
-			table_give(pt, reserve->tables[--reserve->count]);
-		return false;
-	}
-	return true;
-}
-
-/* The level of the leaf that maps `va`; 1 if none does: nothing to split either way. */
-static unsigned leaf_level(const struct pagetable *pt, uint64_t va)
-{
-	struct translation t;
-	return pagetable_find(pt, vaddr(va), &t) ? t.level : 1;
-}
-
-static bool cuts_leaf(uint64_t edge, unsigned level, unsigned found_level)
-{
-	return level <= found_level && !is_aligned(edge, pt_level_size(level));
-}
-
-/* Tables it takes to make both edges fall between leaves; a split that serves both counts once. */
-static unsigned tables_to_split(const struct pagetable *pt, uint64_t start, uint64_t end)
-{
-	unsigned at_start = leaf_level(pt, start), at_end = leaf_level(pt, end), count = 0;
-	for (unsigned level = 2; level <= PT_LEAF_LEVELS; level++) {
-		bool first = cuts_leaf(start, level, at_start), second = cuts_leaf(end, level, at_end);
-		bool same = first && second && (start ^ end) < pt_level_size(level);
-		count += (unsigned)first + (unsigned)second - (unsigned)same;
-	}
-	return count;
-}
-
-/*
- * Replaces the large leaf `e` by a table of 512 smaller ones that translate the same. Both translations may be cached
- * until the caller flushes (flush_split()), which must come before it makes them differ: Intel SDM vol. 3A, 4.10.2.3.
- */
-static void split_leaf(pte_t *e, unsigned level, paddr_t table)
-{
-	pte_t *below = table_pointer(table);
-	paddr_t pa = pte_leaf_paddr(*e, level);
-	pgprot_t prot = pte_leaf_prot(*e, level);
-	uint64_t size = pt_level_size(level);
-	for (unsigned i = 0; i < PT_ENTRIES; i++, pa.raw += size / PT_ENTRIES)
-		below[i] = pte_leaf(pa, prot, level - 1);
-	pte_set(e, (pte_table(table).raw | PTE_SPLIT) + PT_ENTRIES * PTE_USED_ONE);
-}
-
-/* A leaf is more pages than are flushed singly. */
-static void flush_split(void)
-{
-	if (flush_site(FLUSH_SPLIT))
-		tlb_flush_all();
-}
-
-/* Splits until `edge` falls between leaves. pre: the reserve holds what tables_to_split() counted */
-static void split_at(struct pagetable *pt, struct table_reserve *reserve, uint64_t edge)
-{
-	pte_t *table = table_pointer(pt->root);
-	for (unsigned level = PT_LEVELS; !is_aligned(edge, pt_level_size(level)); level--) {
-		pte_t *e = &table[pt_index(vaddr(edge), level)];
-		if (!pte_in_use(*e))
-			return;
-		if (pte_is_leaf(*e, level))
-			split_leaf(e, level, reserve->tables[--reserve->count]);
-		table = table_below(*e);
-	}
-}
-
-/* Makes the range consist of whole leaves, all or nothing: the one part of unmap and protect that can fail. */
-static bool split_edges(struct pagetable *pt, struct vrange range)
-{
-	struct table_reserve reserve;
-	unsigned needed = tables_to_split(pt, range.start.raw, range.end.raw);
-	if (likely(needed == 0))
-		return true;
-	if (!reserve_fill(pt, &reserve, needed))
-		return false;
-	split_at(pt, &reserve, range.start.raw);
-	split_at(pt, &reserve, range.end.raw);
-	DEBUG_ASSERT(reserve.count == 0);
-	flush_split();
-	return true;
-}
-
 bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames)
 {
-	require_range("pagetable_unmap", range);
+	pagetable_require_range("pagetable_unmap", range);
 	if (range.start.raw == range.end.raw)
 		return true;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	bool split = split_edges(pt, range);
+	bool split = pagetable_split_edges(pt, range);
 	if (split)
 		clear_locked(pt, range, frames);
 	spin_unlock_irqrestore(&pt->lock, flags);
@@ -578,7 +432,7 @@ void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list
 {
 	struct clearing clearing = {.mode = CLEAR_LEAVES, .frames = frames, .dropped = CHAIN_END};
 
-	require_range("pagetable_clear", range);
+	pagetable_require_range("pagetable_clear", range);
 	if (range.start.raw == range.end.raw)
 		return;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
@@ -619,287 +473,6 @@ void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t c
 	spin_unlock_irqrestore(&pt->lock, flags);
 	if (!dropped)
 		flush_swept(ranges, count); /* nothing to hold others off for */
-}
-
-/* ---- Protection ---- */
-
-static pgprot_t prot_after(pgprot_t prot, struct pgprot_change change)
-{
-	return (pgprot_t){(prot.raw & ~change.clear) | change.set};
-}
-
-/* Returns whether some CPU may remember what it was. */
-static bool change_leaf(pte_t *slot, unsigned level, struct pgprot_change change)
-{
-	pte_t was = *slot;
-	pte_t leaf =
-	        pte_leaf(pte_leaf_paddr(was, level), prot_after(pte_leaf_prot(was, level), change), level);
-	if (leaf.raw == was.raw)
-		return false;
-	pte_set(slot, leaf.raw);
-	return pte_present(was);
-}
-
-/* The same for all leaves in [va, last], which lies within `table`. */
-static bool change_level(pte_t *table, unsigned level, uint64_t va, uint64_t last,
-                         struct pgprot_change change)
-{
-	bool stale = false;
-	for (;; va++) {
-		pte_t *e = &table[pt_index(vaddr(va), level)];
-		uint64_t end = part_end(va, level, last);
-		if (pte_in_use(*e) && !pte_is_leaf(*e, level))
-			stale |= change_level(table_below(*e), level - 1, va, end, change);
-		else if (pte_in_use(*e))
-			stale |= change_leaf(e, level, change);
-		if (end == last)
-			return stale;
-		va = end;
-	}
-}
-
-static bool change_range(struct pagetable *pt, struct vrange range, struct pgprot_change change)
-{
-	return change_level(table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1, change);
-}
-
-bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot)
-{
-	struct pgprot_change change = {.clear = PGPROT_BITS | PTE_HIDDEN, .set = prot.raw};
-
-	require_range("pagetable_protect", range);
-	require_prot("pagetable_protect", range.start, prot);
-	if (range.start.raw == range.end.raw)
-		return true;
-	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	bool split = split_edges(pt, range);
-	if (split && change_range(pt, range, change) && flush_site(FLUSH_PROTECT))
-		tlb_flush_range(range);
-	spin_unlock_irqrestore(&pt->lock, flags);
-	return split;
-}
-
-/* ---- Protection, in the direct map too ---- */
-
-static const struct pgprot_change hide = {.clear = PTE_PRESENT, .set = PTE_HIDDEN};
-static const struct pgprot_change make_default = {
-        .clear = PGPROT_BITS | PTE_HIDDEN,
-        .set = PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC,
-};
-
-static bool changes_nothing(struct pgprot_change change)
-{
-	return !(change.clear | change.set);
-}
-
-/* Where the direct map shows what `va` is mapped to; false if nothing is. */
-static bool alias_of(const struct pagetable *pt, uint64_t va, uint64_t *alias)
-{
-	struct translation found;
-	if (!pagetable_find(pt, vaddr(va), &found))
-		return false;
-	*alias = vaddr_of(paddr_to_directmap(found.pa)).raw;
-	return true;
-}
-
-/* Makes `va`'s leaf a 4 KiB one, unless it has none. On failure some splits on the way may be done. */
-static bool split_to_page(struct pagetable *pt, uint64_t va, bool *split)
-{
-	struct leaf leaf;
-	while (find_leaf(pt, va, &leaf) && leaf.level > 1) {
-		paddr_t table;
-		if (!table_take(pt, &table))
-			return false;
-		split_leaf(leaf.slot, leaf.level, table);
-		*split = true;
-	}
-	return true;
-}
-
-static bool would_change(const struct leaf *leaf, struct pgprot_change change)
-{
-	pgprot_t prot = pte_leaf_prot(leaf->entry, leaf->level);
-	return prot_after(prot, change).raw != prot.raw;
-}
-
-/* Where the change would be one. */
-static bool split_aliases(struct pagetable *pt, struct vrange range, struct pgprot_change change, bool *split)
-{
-	struct leaf leaf;
-	for (uint64_t va = range.start.raw, alias; va < range.end.raw; va += PAGE_SIZE)
-		if (alias_of(pt, va, &alias) && find_leaf(pt, alias, &leaf) && would_change(&leaf, change) &&
-		    !split_to_page(pt, alias, split))
-			return false;
-	return true;
-}
-
-/* pre: split_aliases() with the same change */
-static bool change_aliases(struct pagetable *pt, struct vrange range, struct pgprot_change change)
-{
-	bool stale = false;
-	struct leaf leaf;
-	for (uint64_t va = range.start.raw, alias; va < range.end.raw; va += PAGE_SIZE)
-		if (alias_of(pt, va, &alias) && find_leaf(pt, alias, &leaf))
-			stale |= change_leaf(leaf.slot, leaf.level, change);
-	return stale;
-}
-
-/*
- * If the table that `slot` points to was split off a leaf, and all of it is PAGE_KERNEL, it becomes that leaf again. Its frame
- * has an entry: tables from before the frame array was there hold what the image keeps read-only for good.
- */
-static bool merge_table(pte_t *slot, unsigned level, struct page_list *merged)
-{
-	pte_t e = *slot;
-	const pte_t *below = table_below(e);
-	paddr_t pa = pte_leaf_paddr(below[0], level - 1);
-	if (!(e.raw & PTE_SPLIT))
-		return false;
-	for (unsigned i = 0; i < PT_ENTRIES; i++)
-		if (below[i].raw !=
-		    pte_leaf(paddr_add(pa, i * pt_level_size(level - 1)), PAGE_KERNEL, level - 1).raw)
-			return false;
-	pte_set(slot, pte_leaf(pa, PAGE_KERNEL, level).raw);
-	page_list_add(merged, pfn_to_page(paddr_to_pfn(pte_table_paddr(e))));
-	return true;
-}
-
-/* Merges what can be on the way to `va`, from below. */
-static void merge_at(struct pagetable *pt, uint64_t va, struct page_list *merged)
-{
-	pte_t *slots[PT_LEVELS + 1], *table = table_pointer(pt->root);
-	unsigned level = PT_LEVELS;
-	for (;; level--) {
-		slots[level] = &table[pt_index(vaddr(va), level)];
-		if (!pte_in_use(*slots[level]) || pte_is_leaf(*slots[level], level))
-			break;
-		table = table_below(*slots[level]);
-	}
-	while (++level <= PT_LEAF_LEVELS && merge_table(slots[level], level, merged))
-		;
-}
-
-static void merge_range(struct pagetable *pt, struct vrange range, struct page_list *merged)
-{
-	for (uint64_t va = range.start.raw; va < range.end.raw; va = align_down(va, PMD_SIZE) + PMD_SIZE)
-		merge_at(pt, va, merged);
-}
-
-/* Aliases that follow each other are mostly in one table, which is looked at once. */
-static void merge_aliases(struct pagetable *pt, struct vrange range, struct page_list *merged)
-{
-	uint64_t next = 0, alias;
-	bool any = false;
-
-	for (uint64_t va = range.start.raw; va < range.end.raw; va += PAGE_SIZE) {
-		if (!alias_of(pt, va, &alias))
-			continue;
-		if (any && (alias ^ next) >= PMD_SIZE)
-			merge_at(pt, next, merged);
-		next = alias;
-		any = true;
-	}
-	if (any)
-		merge_at(pt, next, merged);
-}
-
-static void merge(struct pagetable *pt, struct vrange range, bool aliases)
-{
-	struct page_list merged = PAGE_LIST_INIT;
-
-	if (aliases)
-		merge_aliases(pt, range, &merged);
-	else
-		merge_range(pt, range, &merged);
-	if (!merged.count)
-		return;
-	flush_split();
-	for (struct page *table; (table = page_list_take(&merged));)
-		table_give(pt, page_to_paddr(table));
-}
-
-static bool change_locked(struct pagetable *pt, struct vrange range, const struct pagetable_change *change)
-{
-	bool aliases = !changes_nothing(change->alias), split = false;
-
-	if ((aliases && !split_aliases(pt, range, change->alias, &split)) || !split_edges(pt, range)) {
-		merge(pt, range, aliases); /* undoes the splits: nothing has changed in them */
-		return false;
-	}
-	if (split)
-		flush_split();
-	bool stale = change_range(pt, range, change->leaves);
-	bool aliases_stale = aliases && change_aliases(pt, range, change->alias);
-	if ((stale || aliases_stale) && flush_site(FLUSH_PROTECT)) {
-		if (aliases_stale)
-			tlb_flush_all(); /* they lie anywhere */
-		else
-			tlb_flush_range(range);
-	}
-	if ((change->leaves.set | change->alias.set) & (PTE_WRITE | PTE_PRESENT)) /* towards the default */
-		merge(pt, range, aliases);
-	return true;
-}
-
-/* The first address in `range` that the change would make writable and executable, or the range's end. */
-static uint64_t find_write_exec(const struct pagetable *pt, struct vrange range, struct pgprot_change change)
-{
-	uint64_t va = range.start.raw;
-	while (va < range.end.raw) {
-		struct leaf leaf;
-		bool found = find_leaf(pt, va, &leaf);
-		if (found && pgprot_is_write_exec(prot_after(pte_leaf_prot(leaf.entry, leaf.level), change)))
-			return va;
-		uint64_t step = found ? pt_level_size(leaf.level) : PAGE_SIZE;
-		va = align_down(va, step) + step;
-	}
-	return range.end.raw;
-}
-
-bool pagetable_change(struct pagetable *pt, struct vrange range, const struct pagetable_change *change)
-{
-	require_range(change->call, range);
-	if (range.start.raw == range.end.raw)
-		return true;
-	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	uint64_t refused = find_write_exec(pt, range, change->leaves);
-	bool changed = refused == range.end.raw && change_locked(pt, range, change);
-	spin_unlock_irqrestore(&pt->lock, flags);
-
-	if (unlikely(refused != range.end.raw))
-		panic("%s: 0x%lx would be writable and executable", change->call, refused);
-	return changed;
-}
-
-/* Aliases that differ from the default are 4 KiB leaves: only PAGE_KERNEL is ever merged. */
-static bool hide_changed_aliases(struct pagetable *pt, struct vrange range)
-{
-	bool stale = false;
-	struct leaf leaf;
-	for (uint64_t va = range.start.raw, alias; va < range.end.raw; va += PAGE_SIZE)
-		if (alias_of(pt, va, &alias) && find_leaf(pt, alias, &leaf) &&
-		    pte_leaf_prot(leaf.entry, leaf.level).raw != PAGE_KERNEL.raw) {
-			DEBUG_ASSERT(leaf.level == 1);
-			stale |= change_leaf(leaf.slot, leaf.level, hide);
-		}
-	return stale;
-}
-
-/* What is hidden may be shown without a flush: nobody remembers it. */
-void pagetable_withdraw(struct pagetable *pt, struct vrange range)
-{
-	require_range("pagetable_withdraw", range);
-	if (range.start.raw == range.end.raw)
-		return;
-	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	bool stale = change_range(pt, range, hide);
-	stale |= hide_changed_aliases(pt, range);
-	if (stale && flush_site(FLUSH_PROTECT))
-		tlb_flush_all();
-	bool shown_stale = change_aliases(pt, range, make_default);
-	DEBUG_ASSERT(!shown_stale);
-	merge(pt, range, true);
-	spin_unlock_irqrestore(&pt->lock, flags);
 }
 
 /* ---- Reading ---- */
