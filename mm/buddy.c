@@ -208,6 +208,17 @@ void buddy_trim(struct buddy *buddy, struct page *page, size_t count)
 	}
 }
 
+void buddy_split(struct buddy *buddy, struct page *page)
+{
+	uint32_t n = (uint32_t)(page - buddy->frames), end = n + (1U << page->order);
+	uint32_t caller = page->caller;
+
+	for (; n < end; n++) {
+		cut_is_written(buddy, n);
+		hold(buddy, n, 0)->caller = caller;
+	}
+}
+
 /*
  * Links a block that is on no list, joined with its free buddy for as long as there is one.
  *

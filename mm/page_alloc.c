@@ -573,6 +573,22 @@ void __free_pages(struct page *page, unsigned order)
 	release("__free_pages", checked_pfn("__free_pages", page), order);
 }
 
+void split_page(struct page *page, unsigned order)
+{
+	pfn_t frame = checked_pfn("split_page", page);
+	struct zone *zone = zone_of(frame);
+
+	irqflags_t flags = spin_lock_irqsave(&zone->lock);
+	enum buddy_misuse misuse = buddy_judge_free(&zone->buddy, frame, order);
+	if (unlikely(misuse)) {
+		struct mistake mistake = describe_mistake(misuse, frame, order);
+		spin_unlock_irqrestore(&zone->lock, flags);
+		report_mistake("split_page", &mistake);
+	}
+	buddy_split(&zone->buddy, page);
+	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
 /* The first frame at a direct-map address that an allocation returned. */
 static pfn_t checked_address(const char *call, unsigned long address)
 {
@@ -697,8 +713,13 @@ void free_page_list(struct page_list *list)
 
 	while (list->head != PFN_NONE) {
 		size_t count = 0;
-		while (count < FREE_BATCH && list->head != PFN_NONE)
-			pages[count++] = page_list_take(list);
+		while (count < FREE_BATCH && list->head != PFN_NONE) {
+			struct page *page = page_list_take(list);
+			if (likely(!page->order))
+				pages[count++] = page;
+			else
+				release("free_page_list", page_to_pfn(page), page->order);
+		}
 		release_bulk("free_page_list", count, pages);
 	}
 }

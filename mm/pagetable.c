@@ -153,10 +153,19 @@ enum clearing_mode {
 
 struct clearing {
 	enum clearing_mode mode;
-	struct page_list *frames; /* collects what 4 KiB leaves map; may be NULL */
+	struct page_list *frames; /* collects the frame with which each leaf begins; may be NULL */
 	uint64_t dropped;         /* chain of tables that were cut off, or CHAIN_END */
 	bool cleared;             /* some entry was in use */
 };
+
+/* What the leaf `e` mapped waits until every CPU has flushed. */
+static inline void collect_frame(struct page_list *frames, pte_t e, unsigned level)
+{
+	struct page *page = pfn_to_page(paddr_to_pfn(pte_leaf_paddr(e, level)));
+	if (IS_DEBUG)
+		page->unflushed = true;
+	page_list_add(frames, page);
+}
 
 /* The level 1 part of clear_level(): returns how many entries were in use. */
 static uint64_t clear_pages(struct page_list *frames, pte_t *slot, size_t count)
@@ -174,10 +183,7 @@ static uint64_t clear_pages(struct page_list *frames, pte_t *slot, size_t count)
 		if (!pte_in_use(e))
 			continue;
 		pte_set(slot, 0);
-		struct page *page = pfn_to_page(paddr_to_pfn(pte_leaf_paddr(e, 1)));
-		if (IS_DEBUG)
-			page->unflushed = true;
-		page_list_add(frames, page);
+		collect_frame(frames, e, 1);
 		in_use++;
 	}
 	return in_use;
@@ -203,6 +209,8 @@ static uint64_t clear_entry(struct clearing *clearing, pte_t *e, unsigned level,
 			return 0;    /* of a neighbour, beside a table in its range */
 		DEBUG_ASSERT(whole); /* cut leaves were split, and undoing clears only what was mapped */
 		clearing->cleared = true;
+		if (clearing->frames)
+			collect_frame(clearing->frames, *e, level);
 		pte_set(e, 0);
 		return 1;
 	}

@@ -316,7 +316,8 @@ static bool change_locked(struct pagetable *pt, struct vrange range, const struc
 
 	if ((aliases && !split_aliases(pt, range, change->alias, &split)) ||
 	    !pagetable_split_edges(pt, range)) {
-		merge(pt, range, aliases); /* undoes the splits: nothing has changed in them */
+		if (aliases)
+			merge(pt, range, true); /* undoes the splits: nothing has changed in them */
 		return false;
 	}
 	if (split)

@@ -91,6 +91,7 @@ static bool change(unsigned long addr, int numpages, struct pagetable_change cha
 		struct vmap_area *area = require_area(change.call, pages);
 		if (!pagetable_change(&kernel_pagetable, pages, &change))
 			return false;
+		area_split_blocks(area, pages);
 		__atomic_fetch_or(&area->flags, VM_FLUSH_RESET_PERMS, __ATOMIC_ACQ_REL);
 		return true;
 	}

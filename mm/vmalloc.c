@@ -16,8 +16,9 @@
  *     its own frames (VM_ALLOC, VM_MAP_PUT_PAGES), the caller's frames (VM_MAP), or a device's (VM_IOREMAP; ioremap.c).
  * V3  No guard page is mapped.
  * V4  Nothing is mapped in a hole.
- * V5  Every data page of an area that owns its frames is mapped by a 4 KiB leaf to a frame of type PAGE_VMALLOC whose
- *     owner is the area.
+ * V5  Every data page of an area that owns its frames is mapped to one of them, and every leaf to one block: of type
+ *     PAGE_VMALLOC, owned by the area, a single frame behind a 4 KiB leaf, one of 2 MiB behind a 2 MiB leaf
+ *     (VM_ALLOW_HUGE_VMAP only).
  * V6  nr_pages is the number of these frames.
  *
  * V7  What was given back and is not a hole yet (VM_LAZY, VM_SPARE) has nothing mapped and is kept by one CPU
@@ -31,6 +32,10 @@
  * Allocation: a range that this CPU keeps, or else nodes and a new range (one round of the lock); then frames and
  * mappings in batches, so that neither stack nor heap grows with the size. Failure unmaps what there is and gives the
  * range back.
+ *
+ * Large areas of PAGE_KERNEL memory begin at a multiple of 2 MiB and are filled with blocks of that size, each of which
+ * costs hardly more than a page does. What cannot be had so is made of pages. When a permission changes in a part of a
+ * block, the page table splits the leaf, and the block follows it (area_split_blocks()).
  *
  * Freeing: mark the area, so that a second vfree() of the same address is caught even while the first one runs; make its
  * entries absent; leave it, with its frames, to this CPU's list of ranges to be flushed (vmap_range.c). Neither a range
@@ -55,12 +60,17 @@
 #include <mm/lock_rank.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
+#include "mm_internal.h"
 #include "vmalloc_internal.h"
 
 struct vmalloc_state vmalloc_state = {.lock = SPINLOCK_INIT("vmalloc", RANK_VMALLOC)};
 
 /* Frames fetched and mapped at a time: 512 bytes of stack, and a lock round for each 64 pages. */
 enum { FILL_BATCH = 64, RECLAIM_ATTEMPTS = 16 };
+
+/* A large leaf of an area that owns its frames, and the block behind it. */
+enum { LARGE_LEVEL = 2, LARGE_ORDER = PT_INDEX_BITS, LARGE_PAGES = 1 << LARGE_ORDER };
+#define LARGE_SIZE PMD_SIZE
 
 /* Cleared with interrupts masked at a time: 4,096 pages. */
 #define CLEAR_PART (16UL << 20)
@@ -70,12 +80,20 @@ static struct vrange window(void)
 	return vrange(vmalloc_state.space.start, vmalloc_state.space.end);
 }
 
+static void allow_large(struct request *want)
+{
+	if (want->size < LARGE_SIZE)
+		return;
+	want->flags |= VM_ALLOW_HUGE_VMAP;
+	want->large_align = LARGE_SIZE;
+}
+
 struct request request_anywhere(const char *call, const void *caller, size_t size, uint32_t flags,
                                 pgprot_t prot)
 {
 	if (unlikely(in_interrupt()))
 		panic("%s: in interrupt context, from %pS", call, caller);
-	return (struct request){
+	struct request want = {
 	        .call = call,
 	        .caller = caller,
 	        .size = size,
@@ -85,6 +103,9 @@ struct request request_anywhere(const char *call, const void *caller, size_t siz
 	        .flags = flags,
 	        .prot = prot,
 	};
+	if (flags == VM_ALLOC && prot.raw == PAGE_KERNEL.raw)
+		allow_large(&want);
+	return want;
 }
 
 void *refuse(const struct request *want, const char *reason)
@@ -131,10 +152,15 @@ static void nodes_give(struct vmap_area *nodes[], size_t count)
 			kmem_cache_free(vmalloc_state.nodes, nodes[i]);
 }
 
+static size_t best_align(const struct request *want)
+{
+	return max_u64(want->align, want->large_align);
+}
+
 /* The donation for one carving. The second node only if the fit may lie inside a hole. */
 static bool nodes_take(struct vmap_area *nodes[VA_CARVE_NODES_MAX], const struct request *want)
 {
-	bool inside = want->align > PAGE_SIZE || want->within.start.raw > window().start.raw;
+	bool inside = best_align(want) > PAGE_SIZE || want->within.start.raw > window().start.raw;
 
 	nodes[0] = kmem_cache_alloc(vmalloc_state.nodes, META_GFP(want->gfp));
 	nodes[1] = NULL;
@@ -161,7 +187,10 @@ static struct vmap_area *area_carve(const struct request *want, struct vmap_area
 	size_t span = align_up(want->size, PAGE_SIZE) + (want->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
 
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
-	struct vmap_area *area = va_space_alloc(&vmalloc_state.space, span, want->align, want->within, nodes);
+	struct vmap_area *area =
+	        va_space_alloc(&vmalloc_state.space, span, best_align(want), want->within, nodes);
+	if (unlikely(!area && want->large_align > want->align))
+		area = va_space_alloc(&vmalloc_state.space, span, want->align, want->within, nodes);
 	if (area)
 		area_begin(area, want);
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
@@ -171,7 +200,7 @@ static struct vmap_area *area_carve(const struct request *want, struct vmap_area
 /* A kept range would do: there is nothing special about where it lies or ends. */
 static bool is_ordinary(const struct request *want)
 {
-	return want->align <= PAGE_SIZE && !(want->flags & VM_NO_GUARD) &&
+	return best_align(want) <= PAGE_SIZE && !(want->flags & VM_NO_GUARD) &&
 	       want->within.start.raw == window().start.raw && want->within.end.raw == window().end.raw;
 }
 
@@ -268,6 +297,45 @@ bool may_try_again(const struct request *want, unsigned *attempts)
 	return (want->gfp & __GFP_RECLAIM) && ++*attempts < RECLAIM_ATTEMPTS && reclaim_pages();
 }
 
+/*
+ * The largest leaf that may begin with the first of the frames: its first and last frame say so. map_runs() asks all of
+ * them.
+ */
+static unsigned run_level(struct page *const *pages, size_t count)
+{
+	unsigned level = mm_state.max_level;
+
+	for (; level > 1; level--) {
+		size_t leaf = pt_level_size(level) >> PAGE_SHIFT;
+		if (count >= leaf && is_aligned(page_to_pfn(pages[0]).raw, leaf) &&
+		    pages[leaf - 1] == pages[0] + (leaf - 1))
+			break;
+	}
+	return level;
+}
+
+/* Run by run, with the largest leaves. On failure some of them are mapped. */
+static bool map_runs(vaddr_t at, struct page *const *pages, size_t count, const struct request *want)
+{
+	unsigned attempts = 0;
+
+	while (count) {
+		size_t run = 1;
+		while (run < count && pages[run] == pages[0] + run)
+			run++;
+		struct vrange range = vrange_sized(at, run << PAGE_SHIFT);
+		if (likely(pagetable_map(&kernel_pagetable, range, page_to_paddr(pages[0]), want->prot,
+		                         mm_state.max_level))) {
+			at = range.end;
+			pages += run;
+			count -= run;
+		} else if (!may_try_again(want, &attempts)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want)
 {
 	unsigned attempts = 0;
@@ -298,6 +366,24 @@ static const char *fill_batch(struct vmap_area *area, vaddr_t at, size_t count, 
 	return NULL;
 }
 
+/* A block and a leaf at `at`, if both can be had without effort. */
+static bool fill_large(struct vmap_area *area, vaddr_t at, const struct request *want)
+{
+	gfp_t gfp = (want->gfp & ~(__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN;
+	struct page *block = alloc_pages(gfp, LARGE_ORDER);
+
+	if (unlikely(!block))
+		return false;
+	page_set_type(block, PAGE_VMALLOC);
+	block->owner = area;
+	if (likely(pagetable_map(&kernel_pagetable, vrange_sized(at, LARGE_SIZE), page_to_paddr(block),
+	                         want->prot, LARGE_LEVEL)))
+		return true;
+	frames_disown(&block, 1);
+	__free_pages(block, LARGE_ORDER);
+	return false;
+}
+
 static const char *area_fill(struct vmap_area *area, const struct request *want)
 {
 	vaddr_t at = vaddr(area->va_start);
@@ -306,8 +392,12 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 
 	/* Invariant: every data page below `at` is filled. */
 	while (left && !lacking) {
-		size_t count = min_u64(left, FILL_BATCH);
-		lacking = fill_batch(area, at, count, want);
+		size_t count = LARGE_PAGES;
+		bool may_be_large = want->large_align && left >= count && is_aligned(at.raw, LARGE_SIZE);
+		if (!may_be_large || !fill_large(area, at, want)) {
+			count = min_u64(left, FILL_BATCH);
+			lacking = fill_batch(area, at, count, want);
+		}
 		at = vaddr_add(at, count << PAGE_SHIFT);
 		left -= count;
 	}
@@ -340,6 +430,35 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 	frames_disown_list(&frames);
 	count_sub(&vmalloc_state.nr_pages, area_data_pages(area));
 	return vmap_range_give(area, &frames, caller);
+}
+
+/* A block whose leaf has been split becomes as many frames. pre: no leaf reaches over `edge` */
+static void split_block_at(struct vmap_area *area, uintptr_t edge)
+{
+	uintptr_t start = align_down(edge, LARGE_SIZE);
+	struct translation first;
+
+	if (start == edge || start < area->va_start || start + LARGE_SIZE > area_data_end(area))
+		return;
+	bool found = pagetable_find(&kernel_pagetable, vaddr(start), &first);
+	ASSERT(found);
+	struct page *block = pfn_to_page(paddr_to_pfn(first.pa));
+	if (block->order != LARGE_ORDER)
+		return;
+	page_set_type(block, PAGE_HELD);
+	split_page(block, LARGE_ORDER);
+	for (struct page *page = block; page < block + LARGE_PAGES; page++) {
+		page_set_type(page, PAGE_VMALLOC);
+		page->owner = area;
+	}
+}
+
+void area_split_blocks(struct vmap_area *area, struct vrange pages)
+{
+	if (!(area_flags(area) & VM_ALLOW_HUGE_VMAP))
+		return;
+	split_block_at(area, pages.start.raw);
+	split_block_at(area, pages.end.raw);
 }
 
 /* ---- vmalloc ------------------------------------------------------------------------------------------------------ */
@@ -385,6 +504,14 @@ void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot)
 	return allocate(&want);
 }
 
+void *vmalloc_huge(size_t size, gfp_t gfp)
+{
+	struct request want =
+	        request_anywhere("vmalloc_huge", (void *)CALLER_ADDRESS, size, VM_ALLOC, PAGE_KERNEL);
+	want.gfp = gfp;
+	return allocate(&want);
+}
+
 void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsigned long end, gfp_t gfp,
                            pgprot_t prot, unsigned long vm_flags, int node, const void *caller)
 {
@@ -393,9 +520,11 @@ void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsig
 	want.gfp = gfp;
 	want.within = vrange(start, end);
 	want.flags |= vm_flags & VM_NO_GUARD;
+	if (vm_flags & VM_ALLOW_HUGE_VMAP)
+		allow_large(&want);
 	if (align)
 		want.align = is_power_of_two(align) ? max_u64(align, PAGE_SIZE) : align;
-	if (unlikely(vm_flags & ~(unsigned long)(VM_ALLOC | VM_NO_GUARD)))
+	if (unlikely(vm_flags & ~(unsigned long)(VM_ALLOC | VM_NO_GUARD | VM_ALLOW_HUGE_VMAP)))
 		return refuse(&want, "bad area flags");
 	if (unlikely(node != NUMA_NO_NODE && node != 0))
 		return refuse(&want, "no such node");
@@ -583,16 +712,24 @@ void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgpro
 	if (unlikely(fault))
 		return refuse(&want, fault);
 
+	unsigned level = give_away ? 1 : run_level(pages, count);
+	if (level > 1)
+		want.large_align = pt_level_size(level);
 	struct vmap_area *area = area_reserve(&want);
 	if (unlikely(!area))
 		return NULL;
 	size_t adopted = give_away ? frames_adopt(area, pages, count) : count;
 	if (unlikely(adopted < count))
 		report_adoption(area, pages, adopted, caller);
-	if (unlikely(!map_frames(vaddr(area->va_start), pages, count, &want))) {
-		if (give_away)
+	vaddr_t at = vaddr(area->va_start);
+	bool mapped = level > 1 ? map_runs(at, pages, count, &want) : map_frames(at, pages, count, &want);
+	if (unlikely(!mapped)) {
+		if (give_away) {
 			frames_disown(pages, count);
-		area_cancel(area);
+			area_cancel(area);
+		} else {
+			vmap_area_dissolve(area, caller);
+		}
 		return run_out(&want, "no page-table page");
 	}
 	return area_publish(area);

@@ -38,17 +38,19 @@ static const char *area_check(const struct vmap_area *area)
 	return NULL;
 }
 
-/* V5 for one page */
-static const char *frame_check(const struct vmap_area *area, vaddr_t va, paddr_t pa, unsigned level)
+/* V5 for one leaf */
+static const char *leaf_check(const struct vmap_area *area, vaddr_t va, paddr_t pa, unsigned level)
 {
 	pfn_t frame = paddr_to_pfn(pa);
+	unsigned order = PT_INDEX_BITS * (level - 1);
 
-	CHECK(level == 1, "V5: 0x%lx is mapped by a large leaf", va.raw);
+	CHECK(level == 1 || (level == 2 && area->flags & VM_ALLOW_HUGE_VMAP),
+	      "V5: 0x%lx is mapped by a leaf of level %u", va.raw, level);
 	CHECK(page_is_backed(frame), "V5: 0x%lx is mapped to 0x%lx, which is no RAM", va.raw, pa.raw);
 	const struct page *page = pfn_to_page(frame);
-	CHECK(page->type == PAGE_VMALLOC && page->order == 0,
-	      "V5: 0x%lx is mapped to the frame 0x%lx, of type %s", va.raw, frame.raw,
-	      page_type_name(page->type));
+	CHECK(page->type == PAGE_VMALLOC && page->order == order,
+	      "V5: 0x%lx is mapped to the frame 0x%lx, of type %s, order %u", va.raw, frame.raw,
+	      page_type_name(page->type), page->order);
 	CHECK(page->owner == area, "V5: 0x%lx is mapped to the frame 0x%lx of another area", va.raw,
 	      frame.raw);
 	return NULL;
@@ -78,7 +80,7 @@ static const char *area_leave(struct check *check)
 	return check->area ? area_check(check->area) : NULL;
 }
 
-/* Checks the part of `m` from `at` on that lies in one area, page by page if the frames are its own. */
+/* Checks the part of `m` from `at` on that lies in one area, leaf by leaf if the frames are its own. */
 static const char *part_check(struct check *check, const struct mapping *m, uintptr_t at, uintptr_t *end)
 {
 	const struct vmap_area *area = check->area;
@@ -89,9 +91,9 @@ static const char *part_check(struct check *check, const struct mapping *m, uint
 	*end = min_u64(m->va.end.raw, area_data_end(area));
 	check->mapped += (*end - at) >> PAGE_SHIFT;
 	for (uintptr_t va = at; !(area->flags & VM_GONE) && area_owns_frames(area) && va < *end;
-	     va += PAGE_SIZE) {
+	     va += pt_level_size(m->level)) {
 		const char *broken =
-		        frame_check(area, vaddr(va), paddr_add(m->pa, va - m->va.start.raw), m->level);
+		        leaf_check(area, vaddr(va), paddr_add(m->pa, va - m->va.start.raw), m->level);
 		if (broken)
 			return broken;
 	}

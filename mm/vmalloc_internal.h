@@ -63,6 +63,7 @@ struct request {
 	const void *caller;
 	size_t size; /* bytes; without the guard */
 	size_t align;
+	size_t large_align; /* where large leaves could be used; 0: nowhere. Not if there is no room for it */
 	struct vrange within;
 	gfp_t gfp;
 	uint32_t flags; /* VM_* */
@@ -97,6 +98,9 @@ void *area_publish(struct vmap_area *area);
  * attempt may succeed. Not for ever: what is reclaimed may always go to others. *attempts begins at 0.
  */
 bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
+
+/* The leaves that `pages` cuts have been split: so are the blocks behind them. Cannot fail. Takes a zone's lock. */
+void area_split_blocks(struct vmap_area *area, struct vrange pages);
 
 /* Gives back the area of `class` that begins at `address`; anything else is the caller's mistake. */
 void release(const char *call, uint32_t class, uintptr_t address, const void *caller);

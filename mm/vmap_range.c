@@ -10,8 +10,8 @@
  * A flush interrupts every CPU and waits for all of them; a range costs two rounds of the window's lock. Both are paid once
  * for a list of ranges, not once for each.
  *
- * L1  An area in a CPU's lazy list is VM_LAZY, its entries are absent, its frames are held single frames chained from
- *     area->frames. At most LAZY_AREAS and nr_pages pages of them.
+ * L1  An area in a CPU's lazy list is VM_LAZY, its entries are absent, its frames are held blocks chained from
+ *     area->frames: single frames, and ones of 2 MiB if it is VM_ALLOW_HUGE_VMAP. At most LAZY_AREAS and nr_pages pages of them.
  * L2  An area in spares[n] is VM_SPARE, has n + 1 data pages and a guard page; every CPU has flushed since it was
  *     mapped.
  * L3  Every VM_LAZY or VM_SPARE area is in exactly one list.
@@ -111,7 +111,7 @@ static size_t free_frames(struct vmap_area *const *areas, size_t count)
 		struct page_list list = {.head = areas[i]->frames};
 		for (uint32_t n = list.head; n != PFN_NONE; n = pfn_to_page(pfn(n))->next) {
 			pfn_to_page(pfn(n))->unflushed = false;
-			freed++;
+			freed += 1UL << pfn_to_page(pfn(n))->order;
 		}
 		free_page_list(&list);
 	}
@@ -352,13 +352,14 @@ static const char *check_lazy(unsigned id, const struct vmap_area *area, size_t 
 	CHECK((area_flags(area) & VM_GONE) == VM_LAZY,
 	      "L1: CPU %u: the area 0x%lx-0x%lx is not lazy, flags 0x%x", id, area->va_start, area->va_end,
 	      area->flags);
-	for (uint32_t n = area->frames; n != PFN_NONE && frames <= area_data_pages(area); frames++) {
+	for (uint32_t n = area->frames; n != PFN_NONE && frames <= area_data_pages(area);) {
 		const struct page *page = pfn_to_page(pfn(n));
-		CHECK(page->type_order == page_type_order(PAGE_HELD, 0),
+		CHECK(page->type == PAGE_HELD && (!page->order || area_flags(area) & VM_ALLOW_HUGE_VMAP),
 		      "L1: CPU %u: frame 0x%x waits in 0x%lx-0x%lx, but is %s", id, n, area->va_start,
 		      area->va_end, page_type_name(page->type));
 		CHECK(!IS_DEBUG || page->unflushed, "L1: CPU %u: frame 0x%x in 0x%lx-0x%lx has lost its mark",
 		      id, n, area->va_start, area->va_end);
+		frames += 1UL << page->order;
 		n = page->next;
 	}
 	CHECK(frames <= area_data_pages(area),

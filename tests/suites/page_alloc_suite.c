@@ -780,6 +780,38 @@ static void the_verifier_names_each_broken_invariant(void)
 	assert_sound(page_alloc_check());
 }
 
+static void a_split_block_is_freed_page_by_page(void)
+{
+	static const unsigned orders[] = {0, 1, 3, GROUP_ORDER, GROUP_ORDER + 1};
+
+	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+		struct page *block = alloc_pages(GFP_KERNEL, orders[i]);
+		assert_non_null(block);
+		uint32_t caller = block->caller;
+		split_page(block, orders[i]);
+		assert_sound(page_alloc_check());
+		for (size_t page = 0; page < 1UL << orders[i]; page++) {
+			assert_true(page_is_head(block + page, PAGE_HELD, 0));
+			assert_int_equal(block[page].caller, caller);
+		}
+		for (size_t page = 0; page < 1UL << orders[i]; page++) /* an odd factor: each once */
+			__free_page(block + (page * 5 & ((1UL << orders[i]) - 1)));
+	}
+}
+
+static void splitting_what_is_no_block_is_the_callers_mistake(void)
+{
+	static struct page *block;
+
+	block = alloc_pages(GFP_KERNEL, 2);
+	assert_non_null(block);
+	expect_panic("split_page: pfn 0x* order 1: held with order 2 by *", split_page(block, 1));
+	expect_panic("split_page: pfn 0x* order 0: inside the block of order 2 at pfn 0x*, held by *",
+	             split_page(block + 1, 0));
+	__free_pages(block, 2);
+	expect_panic("split_page: pfn 0x* order 2: already free, *", split_page(block, 2));
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(every_order_is_aligned_to_its_size),
         TEST_CASE(a_held_block_knows_who_asked),
@@ -821,6 +853,8 @@ static const struct test_case cases[] = {
         TEST_CASE(random_blocks_never_overlap_and_come_back),
         TEST_CASE(buddyinfo_has_a_line_per_zone),
         TEST_CASE(the_verifier_names_each_broken_invariant),
+        TEST_CASE(a_split_block_is_freed_page_by_page),
+        TEST_CASE(splitting_what_is_no_block_is_the_callers_mistake),
 };
 const struct test_suite page_alloc_suite =
         TEST_SUITE("page_alloc", cases, .set_up = set_up, .tear_down = tear_down);

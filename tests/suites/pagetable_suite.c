@@ -248,30 +248,32 @@ static void one_page_is_flushed_by_itself(void)
 	assert_int_equal(after.full, before.full);
 }
 
-static void frames_behind_pages_are_collected_and_those_behind_large_leaves_are_not(void)
+static void the_frame_with_which_each_leaf_begins_is_collected(void)
 {
-	enum { FRAMES = 24 };
-	struct page *pages[FRAMES];
+	enum { FRAMES = 24, LARGE = FRAMES }; /* the last one is that of the large leaf */
+	struct page *pages[FRAMES + 1];
 	uint64_t start = BASE + 4 * MIB - 10 * PAGE_SIZE;
 	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, FRAMES, pages), FRAMES);
+	pages[LARGE] = alloc_pages(GFP_KERNEL, PT_INDEX_BITS);
+	assert_non_null(pages[LARGE]);
 	assert_true(pagetable_map_pages(&pt, vaddr(start), pages, FRAMES, PAGE_KERNEL));
-	map(BASE, MEMORY, 2 * MIB, 2);
+	map(BASE, page_to_paddr(pages[LARGE]).raw, 2 * MIB, 2);
 	unmap(start + 5 * PAGE_SIZE, PAGE_SIZE); /* a hole */
 
 	struct page_list frames = PAGE_LIST_INIT;
 	assert_true(pagetable_unmap(&pt, span(BASE, 8 * MIB), &frames));
-	assert_int_equal(frames.count, FRAMES - 1);
+	assert_int_equal(frames.count, FRAMES);
 	assert_int_equal(pt.nr_tables, 1);
 	unsigned seen = 0;
 	for (struct page *page; (page = page_list_take(&frames)) != NULL; seen++) {
 		unsigned i = 0;
-		while (i < FRAMES && pages[i] != page)
+		while (i <= LARGE && pages[i] != page)
 			i++;
-		assert_true(i < FRAMES && i != 5);
+		assert_true(i <= LARGE && i != 5);
 		pages[i] = NULL;
-		__free_page(page);
+		__free_pages(page, page->order);
 	}
-	assert_int_equal(seen, FRAMES - 1);
+	assert_int_equal(seen, FRAMES);
 	__free_page(pages[5]);
 }
 
@@ -1066,7 +1068,7 @@ static const struct test_case cases[] = {
         TEST_CASE(unmapping_an_empty_half_is_quick_and_flushes_nothing),
         TEST_CASE(a_flush_comes_before_tables_are_given_back),
         TEST_CASE(one_page_is_flushed_by_itself),
-        TEST_CASE(frames_behind_pages_are_collected_and_those_behind_large_leaves_are_not),
+        TEST_CASE(the_frame_with_which_each_leaf_begins_is_collected),
         TEST_CASE(clearing_keeps_tables_and_sweeping_takes_them),
         TEST_CASE(a_sweep_flushes_even_where_no_table_goes),
         TEST_CASE(what_is_mapped_beside_a_cleared_range_survives_its_sweep),

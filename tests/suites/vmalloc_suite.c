@@ -918,7 +918,7 @@ static void *sweep_vmalloc(void)
 
 static void *sweep_many_batches(void)
 {
-	return vmalloc(600 * PAGE_SIZE);
+	return __vmalloc(600 * PAGE_SIZE, GFP_KERNEL, PAGE_KERNEL_RO); /* never of large blocks */
 }
 
 static void *sweep_aligned(void)
@@ -1349,7 +1349,7 @@ static void the_verifier_sees_V5_pages_that_are_missing_or_not_the_areas(void)
 	struct page *page = frames[0] = vmalloc_to_page((void *)third);
 	expect_broken("V5: the area 0xffffc08000000000-0xffffc08000005000 has 3 of its 4 pages mapped",
 	              unmap_one(third), map_one(third));
-	expect_broken("V5: 0xffffc08000002000 is mapped to the frame 0x*, of type slab",
+	expect_broken("V5: 0xffffc08000002000 is mapped to the frame 0x*, of type slab, order 0",
 	              page->type = PAGE_SLAB, page->type = PAGE_VMALLOC);
 	expect_broken("V5: 0xffffc08000002000 is mapped to the frame 0x* of another area", page->owner = NULL,
 	              page->owner = victim);

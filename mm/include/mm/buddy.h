@@ -60,6 +60,12 @@ size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, 
  */
 void buddy_trim(struct buddy *buddy, struct page *page, size_t count);
 
+/*
+ * A held block becomes as many held single frames, with the head's caller. Writes every entry of it. pre: page is a
+ * PAGE_HELD head
+ */
+void buddy_split(struct buddy *buddy, struct page *page);
+
 /* Why a free was refused. */
 enum buddy_misuse {
 	BUDDY_OK = 0,

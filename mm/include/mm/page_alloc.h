@@ -75,6 +75,12 @@ unsigned long get_zeroed_page(gfp_t gfp) MUST_USE;
 void free_pages(unsigned long address, unsigned order);
 
 /*
+ * A held block of 2^order frames becomes 2^order single frames, each freed by itself. Takes the zone's lock; any context.
+ * Mistakes are those of __free_pages().
+ */
+void split_page(struct page *page, unsigned order);
+
+/*
  * Exactly pages_for(size) contiguous frames: 5 pages hold 5, not 8. Freed as a whole, with the same number of
  * pages; another number, or a part by another call, is a mistake that is noticed. page->private is not the
  * caller's.
@@ -93,12 +99,12 @@ void free_pages_bulk(size_t count, struct page **pages);
 struct page *alloc_pages_range(gfp_t gfp, unsigned order, struct prange range) MUST_USE;
 
 /*
- * Held single frames chained through their entries, so that any number can wait for a flush without memory.
- * page_list_add() takes the frame's link; free_page_list() frees them all as PAGE_HELD order 0.
+ * Held blocks, mostly single frames, chained through their entries, so that any number can wait for a flush without memory.
+ * page_list_add() takes the block's link; free_page_list() frees them all as PAGE_HELD of the order that their entry says.
  */
 struct page_list {
 	uint32_t head; /* PFN_NONE: empty */
-	size_t count;
+	size_t count;  /* blocks */
 };
 #define PAGE_LIST_INIT           \
 	{                        \

@@ -57,14 +57,15 @@ bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *p
                          pgprot_t prot) MUST_USE;
 
 /*
- * Clears whatever is mapped in `range` (holes are fine), flushes, then frees emptied tables. Frames behind 4 KiB leaves
- * are added to `frames` if that is not NULL; the caller frees them, which is safe as soon as this returns. A large leaf
+ * Clears whatever is mapped in `range` (holes are fine), flushes, then frees emptied tables. The frame with which
+ * each leaf begins is added to `frames` if that is not NULL; the caller, to whom the leaf is a block of that size, frees it,
+ * which is safe as soon as this returns. A large leaf
  * that lies only partly in the range is split first: the only way to fail.
  */
 bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames) MUST_USE;
 
 /*
- * The first half of unmapping: makes the 4 KiB and larger leaves in `range` absent, collecting frames as above. Only this
+ * The first half of unmapping: makes the leaves in `range` absent, collecting frames as above. Only this
  * CPU forgets them. Until pagetable_sweep() has returned for the range, another may still reach what was mapped: the range
  * stays unmapped, the frames unused. Cannot fail. pre: no leaf reaches out of the range
  */
@@ -104,8 +105,8 @@ bool pagetable_change(struct pagetable *pt, struct vrange range,
 
 /*
  * Hides the leaves in `range`, and makes the direct map's pages for their frames PAGE_KERNEL, in this order: when a frame
- * becomes writable there, every CPU has forgotten what led to it here. Cannot fail. pre: 4 KiB leaves; their aliases were
- * changed by pagetable_change() of this range only
+ * becomes writable there, every CPU has forgotten what led to it here. Cannot fail. pre: no leaf reaches
+ * out of the range; aliases were changed by pagetable_change() of this range only
  */
 void pagetable_withdraw(struct pagetable *pt, struct vrange range);
 

@@ -47,6 +47,7 @@ enum {
 	VM_NO_GUARD = 0x40,           /* no guard page */
 	VM_FLUSH_RESET_PERMS = 0x100, /* set_memory_*() was here: vfree() resets the direct map first */
 	VM_MAP_PUT_PAGES = 0x200,     /* vmap: the frames become the area's and are freed by vfree() */
+	VM_ALLOW_HUGE_VMAP = 0x400,   /* frames may be blocks of 2 MiB, mapped as such */
 	VM_UNINITIALIZED = 0x20,      /* reserved, not yet filled */
 };
 
@@ -63,7 +64,9 @@ void vm_unmap_aliases(void);
 void vmalloc_init(struct vrange window);
 
 /*
- * `size` bytes, writable, not executable, page-aligned; vzalloc's are zero. NULL for size 0 or if it cannot be had. With
+ * `size` bytes, writable, not executable, page-aligned; vzalloc's are zero. NULL for size 0 or if it cannot be had. From
+ * 2 MiB on, PAGE_KERNEL memory begins where a 2 MiB leaf may, if the window has room for it there, and each of its 2 MiB
+ * is one block and one leaf, if there is such a block at hand without reclaim; otherwise pages, as in any other area. With
  * `prot` they are that: PAGE_KERNEL_RO, PAGE_KERNEL_ROX, …; PAGE_KERNEL_EXEC is writable and executable, a mistake. It holds
  * at the area's address; <mm/set_memory.h> has it hold in the direct map too, and changes it.
  */
@@ -71,8 +74,11 @@ void *vmalloc(size_t size) MUST_USE;
 void *vzalloc(size_t size) MUST_USE;
 void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot) MUST_USE;
 
+/* Linux's name for memory that is hoped to be huge: __vmalloc(size, gfp, PAGE_KERNEL). */
+void *vmalloc_huge(size_t size, gfp_t gfp) MUST_USE;
+
 /*
- * In [start, end), at an alignment of `align` (0 or a power of two; less than a page means a page). `node` is
+ * vm_flags: VM_NO_GUARD, and VM_ALLOW_HUGE_VMAP for 2 MiB leaves with any protection. In [start, end), at an alignment of `align` (0 or a power of two; less than a page means a page). `node` is
  * NUMA_NO_NODE or 0. `caller` is shown in vmallocinfo and reports. Bad arguments fail with a warning that names them.
  */
 void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsigned long end, gfp_t gfp,
@@ -96,13 +102,17 @@ void free_vm_area(struct vmap_area *area);
 struct vmap_area *find_vm_area(const void *address);
 
 /*
- * Maps `count` given frames, in that order, at consecutive addresses. flags: VM_MAP, perhaps with VM_NO_GUARD, and with
+ * Maps `count` given frames, in that order, at consecutive addresses; where they follow each other in memory and are
+ * aligned, by leaves of 2 MiB and 1 GiB. flags: VM_MAP, perhaps with VM_NO_GUARD, and with
  * VM_MAP_PUT_PAGES if the frames (held, single, each once) are to be the area's. The array stays the caller's.
  */
 void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgprot_t prot) MUST_USE;
 void vunmap(const void *address);
 
-/* The frame behind a mapped vmalloc address, or NULL (pfn 0 for none is never a vmalloc frame). */
+/*
+ * The frame behind a mapped vmalloc address, page by page whatever the leaf, or NULL (pfn 0 for none is never a vmalloc
+ * frame). Of a 2 MiB block only the first frame's entry says whose it is.
+ */
 struct page *vmalloc_to_page(const void *address);
 unsigned long vmalloc_to_pfn(const void *address);
 
