@@ -2,8 +2,8 @@
  * The second walker. It shares the entry format with pagetable.c and not one line of its walk: plain recursion over
  * physical tables from a root, every entry looked at. What it finds is what a processor would find.
  *
- * T1  No entry has a bit set that its format does not know; a free entry is zero, a hidden leaf not present. Nothing is open to user mode, and
- *     every table lies where the direct map could reach it.
+ * T1  No entry has a bit set that its format does not know; a free entry is zero, a hidden leaf not present. Nothing is
+ *     open to user mode, and every table lies where the direct map could reach it.
  * T2  No leaf is writable and executable.
  * T3  Each table is pointed to by exactly one entry.
  * T4  The entry that points to a table counts its entries in use. Below the root no table is empty, unless ranges were
