@@ -143,6 +143,25 @@ bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *
 	return true;
 }
 
+/*
+ * The entry that points to the last-level table in which all of [va, last] lies; NULL if they lie in several tables, or it is
+ * not there. Most of what vmalloc does is a few pages in a table that is there: one straight descent.
+ */
+static inline pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last)
+{
+	pte_t *table = table_pointer(pt->root), *e = table;
+
+	if ((va ^ last) >= PMD_SIZE)
+		return NULL;
+	for (unsigned level = PT_LEVELS; level > 1; level--) {
+		e = &table[pt_index(vaddr(va), level)];
+		if ((e->raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
+			return NULL;
+		table = table_below(*e);
+	}
+	return e;
+}
+
 /* ---- Clearing ---- */
 
 enum clearing_mode {
@@ -252,6 +271,17 @@ static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned le
 
 static void clear_walk(struct pagetable *pt, struct clearing *clearing, struct vrange range)
 {
+	uint64_t va = range.start.raw, last = range.end.raw - 1;
+	pte_t *e = clearing->mode == CLEAR_UNMAP ? NULL : last_table_entry(pt, va, last);
+
+	if (likely(e && clearing->mode == CLEAR_LEAVES)) {
+		pte_t *slot = &table_below(*e)[pt_index(range.start, 1)];
+		uint64_t gone = clear_pages(clearing->frames, slot, vrange_size(range) >> PAGE_SHIFT);
+		pte_set(e, e->raw - gone * PTE_USED_ONE);
+		return;
+	}
+	if (likely(e && pte_used(*e)))
+		return; /* not an empty table to cut off */
 	clear_level(clearing, table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1);
 }
 
@@ -374,16 +404,30 @@ static enum map_result map_level(struct map_job *job, pte_t *table, unsigned lev
 	return MAP_DONE;
 }
 
+/* Maps [job->va, last]. */
+static enum map_result map_walk(struct map_job *job, uint64_t last)
+{
+	pte_t *e = last_table_entry(job->pt, job->va, last);
+	uint64_t unused = 0; /* nobody counts the root's entries: it stays */
+
+	if (unlikely(!e))
+		return map_level(job, table_pointer(job->pt->root), PT_LEVELS, last, &unused);
+	pte_t *slot = &table_below(*e)[pt_index(vaddr(job->va), 1)];
+	size_t count = ((last - job->va) >> PAGE_SHIFT) + 1;
+	size_t done = job->pages ? map_scattered(job, slot, count) : map_contiguous(job, slot, 1, count);
+	pte_set(e, e->raw + done * PTE_USED_ONE);
+	return likely(done == count) ? MAP_DONE : MAP_CONFLICT;
+}
+
 static bool map_range(const char *call, struct map_job *job, struct vrange va)
 {
 	struct pagetable *pt = job->pt;
 	struct translation existing = {0};
-	uint64_t unused = 0; /* nobody counts the root's entries: it stays */
 
 	if (va.start.raw == va.end.raw)
 		return true;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	enum map_result result = map_level(job, table_pointer(pt->root), PT_LEVELS, va.end.raw - 1, &unused);
+	enum map_result result = map_walk(job, va.end.raw - 1);
 	vaddr_t stopped = vaddr(job->va);
 	if (result == MAP_CONFLICT) {
 		/* The tables on the way to a mapped page were there before: clear up to it. */

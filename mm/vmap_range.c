@@ -42,8 +42,8 @@ enum {
 	LAZY_PAGES =
 	        1024, /* 4 MiB that wait, on each CPU at most and for a flush that reclaim can have at once */
 	SPARE_SIZES = 16,  /* ranges of 1 to 16 data pages are kept, */
-	SPARE_BYTES = 128, /* the stack of one size: */
-	SPARE_DEPTH = (SPARE_BYTES - sizeof(struct cpu_stack)) / sizeof(void *), /* so many, 15 */
+	SPARE_BYTES = 520, /* the stack of one size: */
+	SPARE_DEPTH = (SPARE_BYTES - sizeof(struct cpu_stack)) / sizeof(void *), /* so many, 64 */
 };
 
 /* Batches are on the stack: pointers and ranges, well below the frame limit. */
