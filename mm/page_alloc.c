@@ -337,7 +337,7 @@ static ALWAYS_INLINE bool is_plain(gfp_t gfp, unsigned order)
 struct page *alloc_pages(gfp_t gfp, unsigned order)
 {
 	if (likely(is_plain(gfp, order))) {
-		struct page *page = cpu_stack_pop(page_cpu_list(this_cpu()->pages, top_zone, order));
+		struct page *page = cpu_stack_pop(page_cpu_list(this_cpu_read(pages), top_zone, order));
 		if (likely(page))
 			return issue(page, order, CALLER_ADDRESS);
 	}
@@ -529,8 +529,9 @@ static inline pfn_t checked_pfn(const char *call, const struct page *page)
 	return page_to_pfn(page);
 }
 
-static NOINLINE void release_slow(const char *call, pfn_t frame, unsigned order)
+static NOINLINE void release_slow(const char *call, struct page *page, unsigned order)
 {
+	pfn_t frame = checked_pfn(call, page);
 	struct zone *zone = zone_of(frame);
 
 	irqflags_t flags = spin_lock_irqsave(&zone->lock);
@@ -543,34 +544,47 @@ static NOINLINE void release_slow(const char *call, pfn_t frame, unsigned order)
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
-/*
- * The one question of a free: is this frame the head of a held block of this order? As its head was checked when it was
- * handed out, alignment and span need no question of their own. Whoever asks wrongly is judged under the zone's lock.
- */
-static ALWAYS_INLINE void release(const char *call, pfn_t frame, unsigned order)
+/* This CPU's list is full, or the zone too small for lists. */
+static NOINLINE void release_to_zone(const char *call, struct page *page, unsigned order)
 {
-	struct page *page = pfn_to_page(frame);
+	if (!page_cpu_put(zone_of(page_to_pfn(page)), order, page)) {
+		page_set_type(page, PAGE_HELD);
+		release_slow(call, page, order);
+	}
+}
+
+/* The number of the frame that has the entry `page`; for what points into none, one that no array reaches. */
+static inline pfn_t wild_pfn(const struct page *page)
+{
+	_Static_assert(sizeof(*page) == 16,
+	               "what an entry's address has in its low bits becomes its high ones");
+	uint64_t offset = (uintptr_t)page - FRAMES_BASE;
+	return pfn(offset >> 4 | offset << 60);
+}
+
+/*
+ * The one question of a free: is this the head of a held block of this order? As it was checked when it was handed out,
+ * alignment and span need no question of their own. Whoever asks wrongly is judged under the zone's lock.
+ */
+static ALWAYS_INLINE void release(const char *call, struct page *page, unsigned order)
+{
+	pfn_t frame = wild_pfn(page);
 
 	if (unlikely(order >= CPU_LIST_ORDERS || !page_is_backed(frame) ||
 	             !page_entry_written(pfn_to_page(pfn(0)), frame.raw) ||
 	             !page_is_head(page, PAGE_HELD, order))) {
-		release_slow(call, frame, order);
+		release_slow(call, page, order);
 		return;
 	}
-	unsigned z = zone_index(frame);
 	DEBUG_ASSERT(!page->unflushed); /* vmap_range.c: some CPU may still reach it */
 	page_set_type(page, PAGE_CACHED);
-	if (likely(cpu_stack_push(page_cpu_list(this_cpu()->pages, z, order), page)))
-		return;
-	if (!page_cpu_put(&zones[z], order, page)) { /* a zone too small for lists */
-		page_set_type(page, PAGE_HELD);
-		release_slow(call, frame, order);
-	}
+	if (unlikely(!cpu_stack_push(page_cpu_list(this_cpu_read(pages), zone_index(frame), order), page)))
+		release_to_zone(call, page, order);
 }
 
 void __free_pages(struct page *page, unsigned order)
 {
-	release("__free_pages", checked_pfn("__free_pages", page), order);
+	release("__free_pages", page, order);
 }
 
 void split_page(struct page *page, unsigned order)
@@ -602,7 +616,7 @@ static pfn_t checked_address(const char *call, unsigned long address)
 void free_pages(unsigned long address, unsigned order)
 {
 	if (address)
-		release("free_pages", checked_address("free_pages", address), order);
+		release("free_pages", pfn_to_page(checked_address("free_pages", address)), order);
 }
 
 static bool is_exact(pfn_t frame, size_t count)
@@ -661,7 +675,7 @@ static void release_bulk(const char *call, size_t count, struct page *const *pag
 {
 	if (count <= BULK_BY_ONE) {
 		for (size_t i = 0; i < count; i++)
-			release(call, checked_pfn(call, pages[i]), 0);
+			release(call, pages[i], 0);
 		return;
 	}
 	for (size_t i = 0; i < count;) {
@@ -718,7 +732,7 @@ void free_page_list(struct page_list *list)
 			if (likely(!page->order))
 				pages[count++] = page;
 			else
-				release("free_page_list", page_to_pfn(page), page->order);
+				release("free_page_list", page, page->order);
 		}
 		release_bulk("free_page_list", count, pages);
 	}

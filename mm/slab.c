@@ -395,7 +395,7 @@ static ALWAYS_INLINE void *issue(struct kmem_cache *cache, struct cpu_pair round
 
 static ALWAYS_INLINE struct cpu_magazine **loaded_magazine(struct kmem_cache *cache)
 {
-	return &cache->cpu[this_cpu()->id].loaded;
+	return &cache->cpu[this_cpu_read(id)].loaded;
 }
 
 static ALWAYS_INLINE void *alloc_object(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)

@@ -35,6 +35,8 @@ static inline struct cpu *this_cpu(void)
 	return host_cpu;
 }
 
+#define this_cpu_read(field) (this_cpu()->field)
+
 /* Atomic, as another thread may read the sum meanwhile. */
 static ALWAYS_INLINE void cpu_count(enum cpu_counter counter, uint64_t n)
 {

@@ -35,6 +35,14 @@ static inline struct cpu *this_cpu(void)
 	return cpu;
 }
 
+/* A field that is constant once the CPU runs, in one instruction: id or pages. */
+#define this_cpu_read(field)                                                                   \
+	({                                                                                     \
+		__typeof__(((struct cpu *)NULL)->field) value_;                                \
+		__asm__("mov %%gs:%c1, %0" : "=r"(value_) : "i"(offsetof(struct cpu, field))); \
+		value_;                                                                        \
+	})
+
 /* One instruction, so that a handler of this CPU cannot come between. pre: `counter` is a constant */
 static ALWAYS_INLINE void cpu_count(enum cpu_counter counter, uint64_t n)
 {
