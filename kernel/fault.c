@@ -74,7 +74,7 @@ static void explain_registers(const struct trap_frame *frame)
 
 	for (size_t i = 0; i < ARRAY_SIZE(registers); i++) {
 		uint64_t value = *(const uint64_t *)((const char *)frame + registers[i].offset);
-		if (!vaddr_is_canonical(vaddr(value)))
+		if (!vaddr_is_canonical(vaddr(value), paging_levels()))
 			kprintf("A non-canonical address? %s holds 0x%016lx\n", registers[i].name, value);
 	}
 }
@@ -137,7 +137,7 @@ static void print_address(const struct trap_frame *frame)
 {
 	if (frame->vector != TRAP_PAGE_FAULT && !overflowed_stack(frame))
 		return;
-	struct pagetable live = {.root = paddr(read_cr3().raw & PTE_ADDRESS)};
+	struct pagetable live = {.root = paddr(read_cr3().raw & PTE_ADDRESS), .levels = paging_levels()};
 	vaddr_t va = read_cr2();
 
 	kprintf("At 0x%016lx: ", va.raw);

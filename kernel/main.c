@@ -86,8 +86,8 @@ static const char *range_type_name(uint32_t type)
 static void print_machine(void)
 {
 	kprintf("Octavo, %s build, loaded by %s\n", IS_DEBUG ? "debug" : "release", boot_info.loader);
-	kprintf("CPU: %s %s, %u physical and %u linear address bits\n", cpu_features.vendor,
-	        cpu_features.brand, cpu_features.physical_bits, cpu_features.linear_bits);
+	kprintf("CPU: %s %s, %u physical and %u linear address bits, %u-level paging\n", cpu_features.vendor,
+	        cpu_features.brand, cpu_features.physical_bits, cpu_features.linear_bits, paging_levels());
 	kprintf("Command line: %s\n", boot_info.cmdline);
 	kprintf("Memory map from the firmware:\n");
 	for (size_t i = 0; i < boot_info.nr_ranges; i++) {
@@ -184,6 +184,7 @@ static void start_memory(void)
 		};
 	}
 	map.nr_image = describe_image(image);
+	map.levels = paging_levels();
 	map.max_level = cpu_features.gigabyte_pages ? 3 : 2;
 	map.physical_bits = cpu_features.physical_bits;
 	map.pat = cpu_features.pat;

@@ -61,7 +61,7 @@ void mm_describe_address(vaddr_t address, struct printer *out)
 
 	if (address.raw < PAGE_SIZE)
 		print(out, "NULL page, offset 0x%lx", address.raw);
-	else if (!vaddr_is_canonical(address))
+	else if (!vaddr_is_canonical(address, kernel_pagetable.levels))
 		print(out, "non-canonical address");
 	else if (is_directmap_address(address))
 		describe_directmap(address, out);

@@ -239,7 +239,8 @@ const char *mm_init(const struct mm_boot_map *map)
 
 	early_limit = map->early_limit;
 	pfn_t end = find_sections();
-	if (!pagetable_init(&kernel_pagetable, &early_source) || !map_direct(map) || !map_image(map))
+	if (!pagetable_init(&kernel_pagetable, &early_source, map->levels) || !map_direct(map) ||
+	    !map_image(map))
 		return "no usable RAM below the boot loader's reach for page tables";
 	if (!map_frame_array(end.raw))
 		return "no room for the frame array (16 bytes per 4 KiB of RAM)";

@@ -268,7 +268,7 @@ const char *mm_verify(void)
 	if ((broken = count_frames(&census)) || (broken = check_conservation(&census)) ||
 	    (broken = check_owners(&census)))
 		return broken;
-	address_space_walk(kernel_pagetable.root, visit_mapping, &broken);
+	address_space_walk(kernel_pagetable.root, kernel_pagetable.levels, visit_mapping, &broken);
 	return broken;
 }
 

@@ -1,8 +1,9 @@
 /*
  * Page tables: a walk over levels, writing the entries of <arch/pte.h>.
  *
- * A table is one frame of 512 entries. Level PT_LEVELS is the root; an entry of level k is free, a leaf (k = 1..3), or
- * points to a table of level k - 1. A leaf is present, or hidden: no processor sees it, but it keeps its place and frame.
+ * A table is one frame of 512 entries. The root is of level pt->levels, 4 or 5; an entry of level k is free, a leaf
+ * (k = 1..3), or points to a table of level k - 1. A leaf is present, or hidden: no processor sees it, but it keeps its
+ * place and frame.
  *
  *	level 4        3           2           1
  *	root ──► [ · | ● | 1G ] ──► [ ● | 2M ] ──► [ 4K | 4K | · | … ]
@@ -47,21 +48,22 @@
 #include <mm/lock_rank.h>
 #include "pagetable_internal.h"
 
-struct pagetable kernel_pagetable;
+/* Until mm_init() knows how many levels there are, no address is called non-canonical that may not be. */
+struct pagetable kernel_pagetable = {.levels = PT_LEVELS_MAX};
 
 /* Ends a chain of tables. Not present, as every link is: a CPU that still knows the way finds nothing here. */
 #define CHAIN_END (~(PTE_PRESENT | PTE_HIDDEN))
 
 /* ---- The caller's mistakes, before any lock ---- */
 
-void pagetable_require_range(const char *call, struct vrange range)
+void pagetable_require_range(const char *call, const struct pagetable *pt, struct vrange range)
 {
 	uint64_t start = range.start.raw, end = range.end.raw;
 	bool sound = is_aligned(start | end, PAGE_SIZE) && start <= end;
 	if (start < end) {
 		bool one_half = !((start ^ (end - 1)) >> 63);
-		sound = sound && one_half && vaddr_is_canonical(range.start) &&
-		        vaddr_is_canonical(vaddr(end - 1));
+		sound = sound && one_half && vaddr_is_canonical(range.start, pt->levels) &&
+		        vaddr_is_canonical(vaddr(end - 1), pt->levels);
 	}
 	if (unlikely(!sound))
 		panic("%s: [0x%lx, 0x%lx) is not a page-aligned range of one canonical half", call, start,
@@ -103,9 +105,11 @@ static bool table_add(struct pagetable *pt, pte_t *e)
 	return true;
 }
 
-bool pagetable_init(struct pagetable *pt, struct page_source *source)
+bool pagetable_init(struct pagetable *pt, struct page_source *source, unsigned levels)
 {
-	*pt = (struct pagetable){.source = source};
+	if (unlikely(levels < PT_LEVELS_MIN || levels > PT_LEVELS_MAX))
+		panic("pagetable_init: no processor walks %u levels", levels);
+	*pt = (struct pagetable){.source = source, .levels = levels};
 	spin_lock_init(&pt->lock, "pagetable", RANK_PAGETABLE);
 	if (!pagetable_take_table(pt, &pt->root))
 		return false;
@@ -125,7 +129,7 @@ static void destroy_level(struct pagetable *pt, paddr_t table, unsigned level)
 void pagetable_destroy(struct pagetable *pt)
 {
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	destroy_level(pt, pt->root, PT_LEVELS);
+	destroy_level(pt, pt->root, pt->levels);
 	spin_unlock_irqrestore(&pt->lock, flags);
 }
 
@@ -153,7 +157,7 @@ static inline pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, u
 
 	if ((va ^ last) >= PMD_SIZE)
 		return NULL;
-	for (unsigned level = PT_LEVELS; level > 1; level--) {
+	for (unsigned level = pt->levels; level > 1; level--) {
 		e = &table[pt_index(vaddr(va), level)];
 		if ((e->raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
 			return NULL;
@@ -282,7 +286,7 @@ static void clear_walk(struct pagetable *pt, struct clearing *clearing, struct v
 	}
 	if (likely(e && pte_used(*e)))
 		return; /* not an empty table to cut off */
-	clear_level(clearing, table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1);
+	clear_level(clearing, table_pointer(pt->root), pt->levels, range.start.raw, range.end.raw - 1);
 }
 
 /* What was cut off goes. pre: every CPU has flushed */
@@ -411,7 +415,7 @@ static enum map_result map_walk(struct map_job *job, uint64_t last)
 	uint64_t unused = 0; /* nobody counts the root's entries: it stays */
 
 	if (unlikely(!e))
-		return map_level(job, table_pointer(job->pt->root), PT_LEVELS, last, &unused);
+		return map_level(job, table_pointer(job->pt->root), job->pt->levels, last, &unused);
 	pte_t *slot = &table_below(*e)[pt_index(vaddr(job->va), 1)];
 	size_t count = ((last - job->va) >> PAGE_SHIFT) + 1;
 	size_t done = job->pages ? map_scattered(job, slot, count) : map_contiguous(job, slot, 1, count);
@@ -446,7 +450,7 @@ static bool map_range(const char *call, struct map_job *job, struct vrange va)
 
 bool pagetable_map(struct pagetable *pt, struct vrange va, paddr_t pa, pgprot_t prot, unsigned max_level)
 {
-	pagetable_require_range("pagetable_map", va);
+	pagetable_require_range("pagetable_map", pt, va);
 	pagetable_require_prot("pagetable_map", va.start, prot);
 	if (unlikely((pa.raw & ~PTE_ADDRESS) || pa.raw + vrange_size(va) > PTE_ADDRESS + PAGE_SIZE))
 		panic("pagetable_map: 0x%lx is not a page-aligned physical address that fits 52 bits",
@@ -461,7 +465,7 @@ bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *p
                          pgprot_t prot)
 {
 	struct vrange range = vrange_sized(va, count << PAGE_SHIFT);
-	pagetable_require_range("pagetable_map_pages", range);
+	pagetable_require_range("pagetable_map_pages", pt, range);
 	pagetable_require_prot("pagetable_map_pages", va, prot);
 	struct map_job job = {.pt = pt, .va = va.raw, .pages = pages, .prot = prot, .max_level = 1};
 	return map_range("pagetable_map_pages", &job, range);
@@ -469,7 +473,7 @@ bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *p
 
 bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames)
 {
-	pagetable_require_range("pagetable_unmap", range);
+	pagetable_require_range("pagetable_unmap", pt, range);
 	if (range.start.raw == range.end.raw)
 		return true;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
@@ -484,7 +488,7 @@ void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list
 {
 	struct clearing clearing = {.mode = CLEAR_LEAVES, .frames = frames, .dropped = CHAIN_END};
 
-	pagetable_require_range("pagetable_clear", range);
+	pagetable_require_range("pagetable_clear", pt, range);
 	if (range.start.raw == range.end.raw)
 		return;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
@@ -531,7 +535,7 @@ void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t c
 
 bool pagetable_lookup(const struct pagetable *pt, vaddr_t va, struct translation *translation)
 {
-	return vaddr_is_canonical(va) && pagetable_find(pt, va, translation) &&
+	return vaddr_is_canonical(va, pt->levels) && pagetable_find(pt, va, translation) &&
 	       translation->prot.raw & PTE_PRESENT;
 }
 
@@ -545,14 +549,14 @@ static void dump_leaf(pte_t e, unsigned level, struct printer *out)
 }
 
 /* The entries on the way to `va`, from the root down, and how many there are. Masked: no table that is in it goes meanwhile. */
-static unsigned copy_walk(const struct pagetable *pt, vaddr_t va, pte_t entries[PT_LEVELS])
+static unsigned copy_walk(const struct pagetable *pt, vaddr_t va, pte_t entries[PT_LEVELS_MAX])
 {
 	paddr_t table = pt->root;
 	unsigned count = 0;
 	irqflags_t flags = irq_save();
 
 	while (table.raw < DIRECTMAP_SIZE) {
-		unsigned level = PT_LEVELS - count;
+		unsigned level = pt->levels - count;
 		pte_t e = {__atomic_load_n(&table_pointer(table)[pt_index(va, level)].raw, __ATOMIC_RELAXED)};
 		entries[count++] = e;
 		if (!pte_in_use(e) || pte_is_leaf(e, level))
@@ -565,12 +569,12 @@ static unsigned copy_walk(const struct pagetable *pt, vaddr_t va, pte_t entries[
 
 void pagetable_dump_walk(const struct pagetable *pt, vaddr_t va, struct printer *out)
 {
-	pte_t entries[PT_LEVELS];
+	pte_t entries[PT_LEVELS_MAX];
 	unsigned count = copy_walk(pt, va, entries);
 	paddr_t table = pt->root;
 
 	for (unsigned i = 0; i < count; i++) {
-		unsigned level = PT_LEVELS - i;
+		unsigned level = pt->levels - i;
 		print(out, "  level %u table at 0x%lx, entry %u: 0x%016lx ", level, table.raw,
 		      pt_index(va, level), entries[i].raw);
 		if (!pte_in_use(entries[i])) {
@@ -584,5 +588,5 @@ void pagetable_dump_walk(const struct pagetable *pt, vaddr_t va, struct printer 
 		print(out, "table, %u used\n", pte_used(entries[i]));
 		table = pte_table_paddr(entries[i]);
 	}
-	print(out, "  level %u table at 0x%lx: not in the direct map\n", PT_LEVELS - count, table.raw);
+	print(out, "  level %u table at 0x%lx: not in the direct map\n", pt->levels - count, table.raw);
 }

@@ -24,12 +24,12 @@
 #define TABLE_BITS (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_SPLIT | PTE_ADDRESS | PTE_USED)
 #define LEAF_BITS  (PGPROT_BITS | PTE_HIDDEN | PTE_ADDRESS)
 
-/* Bits 47 and up repeat: what the processor calls the address that entry `index` below `base` translates. */
-static vaddr_t entry_address(uint64_t base, unsigned index, unsigned level)
+/* What the processor calls the address that entry `index` below `base` translates: from the root's upper half on, ones lead. */
+static vaddr_t entry_address(uint64_t base, unsigned index, unsigned level, unsigned levels)
 {
-	enum { UNUSED_BITS = 64 - PAGE_SHIFT - PT_INDEX_BITS * PT_LEVELS };
-	uint64_t va = base + index * pt_level_size(level);
-	return vaddr((uint64_t)((int64_t)(va << UNUSED_BITS) >> UNUSED_BITS));
+	bool upper = level == levels && index >= PT_ENTRIES / 2;
+	uint64_t ones = upper ? ~(PT_ENTRIES * pt_level_size(level) - 1) : 0;
+	return vaddr(ones | (base + index * pt_level_size(level)));
 }
 
 static bool table_is_reachable(paddr_t table)
@@ -42,6 +42,7 @@ static bool table_is_reachable(paddr_t table)
 struct walk {
 	bool (*visit)(const struct mapping *mapping, void *context);
 	void *context;
+	unsigned levels;
 	struct mapping run; /* not yet reported; empty if its range is */
 	bool stopped;
 };
@@ -71,7 +72,7 @@ static void walk_table(struct walk *walk, paddr_t table, unsigned level, uint64_
 {
 	const pte_t *entries = paddr_to_directmap(table);
 	for (unsigned i = 0; i < PT_ENTRIES && !walk->stopped; i++) {
-		vaddr_t va = entry_address(base, i, level);
+		vaddr_t va = entry_address(base, i, level, walk->levels);
 		if (!pte_in_use(entries[i]))
 			continue;
 		if (pte_is_leaf(entries[i], level))
@@ -81,11 +82,11 @@ static void walk_table(struct walk *walk, paddr_t table, unsigned level, uint64_
 	}
 }
 
-void address_space_walk(paddr_t root, bool (*visit)(const struct mapping *mapping, void *context),
-                        void *context)
+void address_space_walk(paddr_t root, unsigned levels,
+                        bool (*visit)(const struct mapping *mapping, void *context), void *context)
 {
-	struct walk walk = {.visit = visit, .context = context};
-	walk_table(&walk, root, PT_LEVELS, 0);
+	struct walk walk = {.visit = visit, .context = context, .levels = levels};
+	walk_table(&walk, root, levels, 0);
 	walk_report(&walk);
 }
 
@@ -106,8 +107,9 @@ static const char *check_leaf(vaddr_t va, uint64_t raw, unsigned level)
 	return NULL;
 }
 
-/* What one check counts, and what it lets pass. */
+/* What one check counts, and what it lets pass; of how many levels the tables are. */
 struct tally {
+	unsigned levels;
 	size_t nr_tables;
 	bool may_be_empty;
 };
@@ -143,7 +145,7 @@ static const char *check_table(paddr_t table, unsigned level, uint64_t base, str
 	entries[0].raw |= PTE_MARK;
 	tally->nr_tables++;
 	for (unsigned i = 0; i < PT_ENTRIES; i++) {
-		vaddr_t va = entry_address(base, i, level);
+		vaddr_t va = entry_address(base, i, level, tally->levels);
 		uint64_t raw = i == 0 ? entries[i].raw & ~PTE_MARK : entries[i].raw;
 		const char *broken = NULL;
 		if (!(raw & (PTE_PRESENT | PTE_HIDDEN))) {
@@ -176,12 +178,12 @@ static void unmark_table(paddr_t table, unsigned level)
 
 const char *pagetable_check(const struct pagetable *pt)
 {
-	struct tally tally = {.may_be_empty = pt->nr_unswept > 0};
+	struct tally tally = {.levels = pt->levels, .may_be_empty = pt->nr_unswept > 0};
 	unsigned root_entries = 0;
 	CHECK(table_is_reachable(pt->root) && is_aligned(pt->root.raw, PAGE_SIZE),
 	      "T1: no root can be at 0x%lx", pt->root.raw);
-	const char *broken = check_table(pt->root, PT_LEVELS, 0, &tally, &root_entries);
-	unmark_table(pt->root, PT_LEVELS);
+	const char *broken = check_table(pt->root, pt->levels, 0, &tally, &root_entries);
+	unmark_table(pt->root, pt->levels);
 	if (broken)
 		return broken;
 	CHECK(tally.nr_tables == pt->nr_tables, "T5: the root reaches %zu tables, nr_tables is %zu",

@@ -29,7 +29,7 @@ static inline uint64_t part_end(uint64_t va, unsigned level, uint64_t last)
 /* ---- pagetable.c ---- */
 
 /* The caller's mistakes panic, before any lock. */
-void pagetable_require_range(const char *call, struct vrange range);
+void pagetable_require_range(const char *call, const struct pagetable *pt, struct vrange range);
 void pagetable_require_prot(const char *call, vaddr_t va, pgprot_t prot);
 
 /* One table more, with garbage in it, or less. (lock) */
@@ -46,7 +46,7 @@ struct leaf {
 static inline bool find_leaf(const struct pagetable *pt, uint64_t va, struct leaf *leaf)
 {
 	pte_t *table = table_pointer(pt->root);
-	for (leaf->level = PT_LEVELS;; leaf->level--) {
+	for (leaf->level = pt->levels;; leaf->level--) {
 		leaf->slot = &table[pt_index(vaddr(va), leaf->level)];
 		leaf->entry = (pte_t){__atomic_load_n(&leaf->slot->raw, __ATOMIC_RELAXED)};
 		if (!pte_in_use(leaf->entry))

@@ -87,7 +87,7 @@ static void flush_split(void)
 static void split_at(struct pagetable *pt, struct table_reserve *reserve, uint64_t edge)
 {
 	pte_t *table = table_pointer(pt->root);
-	for (unsigned level = PT_LEVELS; !is_aligned(edge, pt_level_size(level)); level--) {
+	for (unsigned level = pt->levels; !is_aligned(edge, pt_level_size(level)); level--) {
 		pte_t *e = &table[pt_index(vaddr(edge), level)];
 		if (!pte_in_use(*e))
 			return;
@@ -152,14 +152,14 @@ static bool change_level(pte_t *table, unsigned level, uint64_t va, uint64_t las
 
 static bool change_range(struct pagetable *pt, struct vrange range, struct pgprot_change change)
 {
-	return change_level(table_pointer(pt->root), PT_LEVELS, range.start.raw, range.end.raw - 1, change);
+	return change_level(table_pointer(pt->root), pt->levels, range.start.raw, range.end.raw - 1, change);
 }
 
 bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot)
 {
 	struct pgprot_change change = {.clear = PGPROT_BITS | PTE_HIDDEN, .set = prot.raw};
 
-	pagetable_require_range("pagetable_protect", range);
+	pagetable_require_range("pagetable_protect", pt, range);
 	pagetable_require_prot("pagetable_protect", range.start, prot);
 	if (range.start.raw == range.end.raw)
 		return true;
@@ -259,8 +259,8 @@ static bool merge_table(pte_t *slot, unsigned level, struct page_list *merged)
 /* Merges what can be on the way to `va`, from below. */
 static void merge_at(struct pagetable *pt, uint64_t va, struct page_list *merged)
 {
-	pte_t *slots[PT_LEVELS + 1], *table = table_pointer(pt->root);
-	unsigned level = PT_LEVELS;
+	pte_t *slots[PT_LEVELS_MAX + 1], *table = table_pointer(pt->root);
+	unsigned level = pt->levels;
 	for (;; level--) {
 		slots[level] = &table[pt_index(vaddr(va), level)];
 		if (!pte_in_use(*slots[level]) || pte_is_leaf(*slots[level], level))
@@ -352,7 +352,7 @@ static uint64_t find_write_exec(const struct pagetable *pt, struct vrange range,
 
 bool pagetable_change(struct pagetable *pt, struct vrange range, const struct pagetable_change *change)
 {
-	pagetable_require_range(change->call, range);
+	pagetable_require_range(change->call, pt, range);
 	if (range.start.raw == range.end.raw)
 		return true;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);
@@ -382,7 +382,7 @@ static bool hide_changed_aliases(struct pagetable *pt, struct vrange range)
 /* What is hidden may be shown without a flush: nobody remembers it. */
 void pagetable_withdraw(struct pagetable *pt, struct vrange range)
 {
-	pagetable_require_range("pagetable_withdraw", range);
+	pagetable_require_range("pagetable_withdraw", pt, range);
 	if (range.start.raw == range.end.raw)
 		return;
 	irqflags_t flags = spin_lock_irqsave(&pt->lock);

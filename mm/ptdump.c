@@ -27,7 +27,7 @@
 #include "mm_internal.h"
 #include "vmalloc_internal.h"
 
-static const char *const leaf_names[PT_LEVELS + 1] = {"", "4K", "2M", "1G", "512G"};
+static const char *const leaf_names[PT_LEVELS_MAX + 1] = {"", "4K", "2M", "1G", "512G", "256T"};
 
 /* What lies side by side and is alike. */
 struct run {
@@ -50,7 +50,7 @@ struct dump {
 	struct printer *out;
 	bool wx_only; /* the second round, which prints only what the first has counted in nr_wx */
 	size_t nr_wx;
-	size_t leaves[PT_LEVELS + 1];
+	size_t leaves[PT_LEVELS_MAX + 1];
 	const char *heading; /* the last printed */
 	struct part part;    /* where we are; contains `line` */
 	struct run line;     /* not yet printed: may become longer */
@@ -59,19 +59,23 @@ struct dump {
 /* ---- Find ---- */
 
 /* Where the walk is: an address without the bits that only repeat, so that the end is a number like any other. */
-#define WALK_END (1ULL << (PAGE_SHIFT + PT_INDEX_BITS * PT_LEVELS))
-
-static vaddr_t walk_address(uint64_t at)
+static uint64_t walk_end(const struct pagetable *pt)
 {
-	return vaddr(at & WALK_END >> 1 ? at | ~(WALK_END - 1) : at);
+	return 1ULL << pt_address_bits(pt->levels);
 }
 
-/* The leaves from entries[first] on that continue it, up to the table's end. pre: that one is a leaf, for `at` */
-static struct run leaves_from(const pte_t *entries, unsigned first, unsigned level, uint64_t at)
+static vaddr_t walk_address(const struct pagetable *pt, uint64_t at)
+{
+	uint64_t end = walk_end(pt);
+	return vaddr(at & end >> 1 ? at | ~(end - 1) : at);
+}
+
+/* The leaves from entries[first] on that continue it, up to the table's end. pre: that one is a leaf, for `start` */
+static struct run leaves_from(const pte_t *entries, unsigned first, unsigned level, vaddr_t start)
 {
 	uint64_t size = pt_level_size(level);
 	struct run run = {
-	        .va = vrange_sized(walk_address(at), size),
+	        .va = vrange_sized(start, size),
 	        .pa = pte_leaf_paddr(entries[first], level),
 	        .prot = pte_leaf_prot(entries[first], level),
 	        .level = level,
@@ -94,7 +98,7 @@ static struct run find_leaves(const struct pagetable *pt, uint64_t *at)
 	paddr_t table = pt->root;
 
 	/* Invariant: `table`, of this level, holds the entry that translates *at, and nothing is missed below *at. */
-	for (unsigned level = PT_LEVELS;; level--) {
+	for (unsigned level = pt->levels;; level--) {
 		const pte_t *entries = paddr_to_directmap(table);
 		uint64_t size = pt_level_size(level);
 		unsigned i = pt_index(vaddr(*at), level);
@@ -104,7 +108,7 @@ static struct run find_leaves(const struct pagetable *pt, uint64_t *at)
 			return (struct run){.va = {{*at}, {*at}}};
 		if (pte_is_leaf(entries[i], level)) {
 			uint64_t start = align_down(*at, size), seen = *at - start;
-			struct run run = leaves_from(entries, i, level, start);
+			struct run run = leaves_from(entries, i, level, walk_address(pt, start));
 			*at = start + vrange_size(run.va);
 			run.va.start.raw +=
 			        seen; /* of what was small leaves and has become a large one meanwhile */
@@ -287,7 +291,7 @@ static void dump_ranges(struct dump *dump)
 {
 	uint64_t at = 0;
 
-	while (at < WALK_END) {
+	while (at < walk_end(dump->pt)) {
 		irqflags_t flags = spin_lock_irqsave(&dump->pt->lock);
 		struct run run = find_leaves(dump->pt, &at);
 		spin_unlock_irqrestore(&dump->pt->lock, flags);

@@ -8,6 +8,7 @@
 #include <mm/slab.h>
 #include <lib/panic.h>
 #include <lib/printer.h>
+#include <mm/pagetable.h>
 #include "slab_internal.h"
 
 /* Where a pointer into a slab points. */
@@ -58,7 +59,7 @@ static const char *name_address(const void *pointer)
 
 	if (address < PAGE_SIZE)
 		return "in the NULL page";
-	if (!vaddr_is_canonical(vaddr(address)))
+	if (!vaddr_is_canonical(vaddr(address), kernel_pagetable.levels))
 		return "not a canonical address";
 	if (address >= KIMAGE_BASE)
 		return "in the kernel image";

@@ -126,7 +126,7 @@ const char *vmalloc_check(void)
 	if (check.area)
 		check.broken = area_check(check.area);
 	if (!check.broken)
-		address_space_walk(kernel_pagetable.root, mapping_check, &check);
+		address_space_walk(kernel_pagetable.root, kernel_pagetable.levels, mapping_check, &check);
 	while (check.area && !check.broken)
 		check.broken = area_leave(&check);
 	if (check.broken)

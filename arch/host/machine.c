@@ -215,9 +215,9 @@ void host_machine_limit_reach(paddr_t limit)
 	machine.reach = limit;
 }
 
-void host_machine_activate(paddr_t root)
+void host_machine_activate(paddr_t root, unsigned levels)
 {
-	host_mmu_load_root(root);
+	host_mmu_load_root(root, levels);
 	host_windows_close(machine.ram_window);
 	host_windows_close(machine.frames_window);
 }

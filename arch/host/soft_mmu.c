@@ -1,5 +1,5 @@
 /*
- * The modelled processor: 4-level translation (Intel SDM vol. 3A, section 4.5) and a TLB for each CPU.
+ * The modelled processor: translation by 4 or 5 levels (Intel SDM vol. 3A, section 4.5) and a TLB for each CPU.
  *
  * A TLB is a red-black tree of translations by page, one for each 4 KiB touched, whatever the leaf's size.
  * A real one is smaller and forgets at will; this one forgets only when told, which makes every run the worst
@@ -39,6 +39,7 @@ struct tlb {
 };
 
 static paddr_t live_root;
+static unsigned live_levels = 4;
 static struct tlb tlbs[HOST_CPUS] = {[0 ... HOST_CPUS - 1] = {.mutex = PTHREAD_MUTEX_INITIALIZER}};
 static bool skip_remote; /* atomic */
 
@@ -47,7 +48,7 @@ static bool skip_remote; /* atomic */
 /* Bits that must be zero in a present entry of `level`. */
 static uint64_t reserved_bits(pte_t e, unsigned level)
 {
-	if (level == PT_LEVELS)
+	if (level > 3)
 		return RESERVED_ALWAYS | PTE_LARGE;
 	if (level == 1 || !(e.raw & PTE_LARGE))
 		return RESERVED_ALWAYS;
@@ -77,9 +78,9 @@ bool host_mmu_walk(vaddr_t va, struct host_leaf *leaf, struct host_fault *fault)
 	paddr_t table = live_root;
 	bool write = true, execute = true;
 
-	if (!vaddr_is_canonical(va))
+	if (!vaddr_is_canonical(va, live_levels))
 		return refuse(fault, TRAP_GENERAL_PROTECTION, 0);
-	for (unsigned level = PT_LEVELS;; level--) {
+	for (unsigned level = live_levels;; level--) {
 		const pte_t *entries = host_bus(table, PAGE_SIZE);
 		if (!entries)
 			return refuse(fault, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_RESERVED);
@@ -105,9 +106,10 @@ bool host_mmu_walk(vaddr_t va, struct host_leaf *leaf, struct host_fault *fault)
 	}
 }
 
-void host_mmu_load_root(paddr_t root)
+void host_mmu_load_root(paddr_t root, unsigned levels)
 {
 	live_root = root;
+	live_levels = levels;
 	tlb_flush_all();
 }
 

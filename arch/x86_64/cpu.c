@@ -68,6 +68,7 @@ void cpu_init_features(void)
 		cpu_features.smep = r.b >> 7 & 1;
 		cpu_features.smap = r.b >> 20 & 1;
 		cpu_features.umip = r.c >> 2 & 1;
+		cpu_features.la57 = r.c >> 16 & 1;
 	}
 	r = cpuid(0x80000001); /* exists: it is what says long mode */
 	cpu_features.nx = r.d >> 20 & 1;

@@ -2,14 +2,22 @@
 #include <lib/check.h>
 #include <lib/string.h>
 
-void pagetable_model_init(struct pagetable_model *model)
+void pagetable_model_init(struct pagetable_model *model, unsigned levels)
 {
-	static const uint64_t borders[MODEL_WINDOWS] = {
+	static const uint64_t borders_of_4[MODEL_WINDOWS] = {
 	        0xffffc00010200000, /* 2 MiB */
 	        0xffffc00040000000, /* 1 GiB */
 	        0xffffc08000000000, /* 512 GiB */
 	        0x0000008000000000, /* the same in the lower half */
 	};
+	static const uint64_t borders_of_5[MODEL_WINDOWS] = {
+	        0xffffc00040000000, /* 1 GiB */
+	        0xffffc08000000000, /* 512 GiB */
+	        0xff91000000000000, /* 256 TiB */
+	        0x0001000000000000, /* the same in the lower half */
+	};
+	const uint64_t *borders = levels == 4 ? borders_of_4 : borders_of_5;
+
 	memset(model, 0, sizeof(*model));
 	for (unsigned w = 0; w < MODEL_WINDOWS; w++)
 		model->windows[w].start = vaddr(borders[w] - MODEL_BORDER * PAGE_SIZE);
@@ -98,7 +106,7 @@ static bool visit_compare(const struct mapping *mapping, void *context)
 const char *model_compare_walk(const struct pagetable_model *model, const struct pagetable *pt)
 {
 	struct comparison comparison = {.model = model};
-	address_space_walk(pt->root, visit_compare, &comparison);
+	address_space_walk(pt->root, pt->levels, visit_compare, &comparison);
 	if (comparison.difference)
 		return comparison.difference;
 	size_t expected = 0;
@@ -113,7 +121,7 @@ const char *model_compare_walk(const struct pagetable_model *model, const struct
 pte_t *pagetable_entry(const struct pagetable *pt, vaddr_t va, unsigned level)
 {
 	pte_t *table = paddr_to_directmap(pt->root);
-	for (unsigned at = PT_LEVELS; at > level; at--) {
+	for (unsigned at = pt->levels; at > level; at--) {
 		pte_t e = table[pt_index(va, at)];
 		if (!pte_present(e) || pte_is_leaf(e, at))
 			return NULL;

@@ -24,8 +24,11 @@ struct pagetable_model {
 	struct model_window windows[MODEL_WINDOWS];
 };
 
-/* Nothing is mapped. The windows lie around a 2 MiB, a 1 GiB and a 512 GiB border, and one in the lower half. */
-void pagetable_model_init(struct pagetable_model *model);
+/*
+ * Nothing is mapped. The windows lie around borders between entries of each level but the lowest, in a root of 4 or 5
+ * `levels`; one lies in the lower half.
+ */
+void pagetable_model_init(struct pagetable_model *model, unsigned levels);
 
 static inline vaddr_t model_address(const struct model_window *window, size_t index)
 {

@@ -23,7 +23,14 @@
 /* What the boot loader's tables reach on the machine; here it leaves the high bank out, as there. */
 #define EARLY_LIMIT (1 * GIB)
 
-const char *host_boot(void)
+static unsigned processor_levels;
+
+static void activate(paddr_t root)
+{
+	host_machine_activate(root, processor_levels);
+}
+
+const char *host_boot(unsigned levels)
 {
 	static const struct prange banks[] = {
 	        {{0}, {LOW_END}},
@@ -62,13 +69,15 @@ const char *host_boot(void)
 	        .image = image,
 	        .nr_image = ARRAY_SIZE(image),
 	        .early_limit = paddr(EARLY_LIMIT),
+	        .levels = levels,
 	        .max_level = 3,
 	        .physical_bits = 52,
 	        .pat = true,
 	        .vmalloc = vrange(VMALLOC_START, VMALLOC_END),
-	        .activate = host_machine_activate,
+	        .activate = activate,
 	};
 
+	processor_levels = levels;
 	host_machine_create(banks, ARRAY_SIZE(banks));
 	host_machine_limit_reach(map.early_limit);
 	irqflags_t flags = irq_save();

@@ -1,7 +1,8 @@
 /*
  * The hosted machine itself: were its processor wrong, every claim about page tables and flushes would be
  * worth little. Tables are written by hand, word by word, below one slot of a root that otherwise equals the
- * live one, so that the windows mm/ works through stay open meanwhile.
+ * live one, so that the windows mm/ works through stay open meanwhile. All of it is done with 4 levels and with 5,
+ * whichever the live tables have.
  */
 #include <arch/irq.h>
 #include <arch/pte.h>
@@ -13,45 +14,71 @@
 #include <mm/ioremap.h>
 #include <mm/pagetable.h>
 #include <test/test.h>
+#include "expected.h"
 
-enum { TABLES = 4, SLOT = 1 };
+enum { TABLES = 5, SLOT = 1 };
 
 /* The lowest address that the private slot translates. */
-#define SLOT_BASE (SLOT * PGD_SIZE)
+#define SLOT_BASE (SLOT * pt_level_size(levels))
 
-/* Tables by level (4 first), then two frames of data. */
+/* Tables by level (5 first, which is idle if the root is of level 4), then two frames of data. */
 static struct page *frames[TABLES + 2];
-static uint64_t *table[PT_LEVELS + 1];
+static uint64_t *table[TABLES + 1];
+static unsigned levels;
 static paddr_t data[2];
 
 static void link_table(unsigned level, unsigned index, unsigned below)
 {
-	table[level][index] = page_to_paddr(frames[PT_LEVELS - below]).raw | PTE_PRESENT | PTE_WRITE;
+	table[level][index] = page_to_paddr(frames[TABLES - below]).raw | PTE_PRESENT | PTE_WRITE;
 }
 
-static void build_tables(void)
+/* The live root's contents, if both are of one level; else what concerns the lower half, in which the host's windows are. */
+static void copy_live_root(void)
 {
+	const pte_t *live = paddr_to_directmap(kernel_pagetable.root);
+
+	if (kernel_pagetable.levels < levels) {
+		table[levels][0] = pte_table(kernel_pagetable.root).raw;
+		return;
+	}
+	if (kernel_pagetable.levels > levels)
+		live = paddr_to_directmap(pte_table_paddr(live[0]));
+	memcpy(table[levels], live, PAGE_SIZE);
+}
+
+static void build_tables(unsigned how_many)
+{
+	levels = how_many;
 	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
 		frames[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
 		assert_non_null(frames[i]);
 	}
-	for (unsigned level = PT_LEVELS; level > 0; level--)
-		table[level] = page_address(frames[PT_LEVELS - level]);
+	for (unsigned level = TABLES; level > 0; level--)
+		table[level] = page_address(frames[TABLES - level]);
 	data[0] = page_to_paddr(frames[TABLES]);
 	data[1] = page_to_paddr(frames[TABLES + 1]);
 
-	memcpy(table[4], paddr_to_directmap(kernel_pagetable.root), PAGE_SIZE);
-	assert_int_equal(table[4][SLOT], 0);
-	link_table(4, SLOT, 3);
-	link_table(3, 0, 2);
-	link_table(2, 0, 1);
+	copy_live_root();
+	assert_int_equal(table[levels][SLOT], 0);
+	for (unsigned level = levels; level > 1; level--)
+		link_table(level, level == levels ? SLOT : 0, level - 1);
 	table[1][0] = data[0].raw | PTE_PRESENT | PTE_WRITE;
-	host_mmu_load_root(page_to_paddr(frames[0]));
+	host_mmu_load_root(page_to_paddr(frames[TABLES - levels]), levels);
+}
+
+static void build_4_levels(void)
+{
+	build_tables(4);
+}
+
+static void build_5_levels(void)
+{
+	build_tables(5);
 }
 
 static void drop_tables(void)
 {
-	host_mmu_load_root(kernel_pagetable.root);
+	host_mmu_load_root(kernel_pagetable.root, kernel_pagetable.levels);
 	free_pages_bulk(ARRAY_SIZE(frames), frames);
 }
 
@@ -102,8 +129,8 @@ static void large_leaves_translate_every_offset(void)
 static void permissions_are_the_least_of_all_levels(void)
 {
 	assert_reaches(SLOT_BASE, HOST_FETCH, data[0].raw);
-	for (unsigned level = 1; level <= PT_LEVELS; level++) {
-		uint64_t *entry = &table[level][level == PT_LEVELS ? SLOT : 0];
+	for (unsigned level = 1; level <= levels; level++) {
+		uint64_t *entry = &table[level][level == levels ? SLOT : 0];
 		*entry &= ~PTE_WRITE;
 		tlb_flush_all();
 		assert_faults(SLOT_BASE, HOST_WRITE, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_WRITE);
@@ -119,10 +146,13 @@ static void permissions_are_the_least_of_all_levels(void)
 static void absent_entries_reserved_bits_and_wild_addresses_fault(void)
 {
 	static const uint64_t beyond_processor = 1UL << 51;
+	uint64_t half = levels == 4 ? 1UL << 47 : 1UL << 56;
 
 	assert_faults(SLOT_BASE + 5 * PUD_SIZE, HOST_WRITE, TRAP_PAGE_FAULT, FAULT_WRITE);
-	assert_faults(0x0000800000000000, HOST_READ, TRAP_GENERAL_PROTECTION, 0);
-	assert_faults(0xffff7fffffffffff, HOST_READ, TRAP_GENERAL_PROTECTION, 0);
+	assert_faults(half, HOST_READ, TRAP_GENERAL_PROTECTION, 0);
+	assert_faults(-half - 1, HOST_READ, TRAP_GENERAL_PROTECTION, 0);
+	assert_faults(half - 1, HOST_READ, TRAP_PAGE_FAULT, 0);
+	assert_faults(-half, HOST_WRITE, TRAP_PAGE_FAULT, FAULT_WRITE);
 
 	table[1][2] = data[0].raw | beyond_processor | PTE_PRESENT;
 	assert_faults(SLOT_BASE + 2 * PAGE_SIZE, HOST_READ, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_RESERVED);
@@ -130,8 +160,28 @@ static void absent_entries_reserved_bits_and_wild_addresses_fault(void)
 	assert_faults(SLOT_BASE + 3 * PMD_SIZE, HOST_READ, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_RESERVED);
 	table[2][4] = 0x3ffffffff000 | PTE_PRESENT; /* a table where no RAM is */
 	assert_faults(SLOT_BASE + 4 * PMD_SIZE, HOST_READ, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_RESERVED);
-	table[4][SLOT] |= PTE_LARGE;
-	assert_faults(SLOT_BASE, HOST_READ, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_RESERVED);
+	for (unsigned level = 4; level <= levels; level++) {
+		uint64_t *entry = &table[level][level == levels ? SLOT : 0];
+		*entry |= PTE_LARGE;
+		assert_faults(SLOT_BASE, HOST_READ, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_RESERVED);
+		*entry &= ~PTE_LARGE;
+	}
+}
+
+static void addresses_of_57_bits_are_translated_by_5_levels_and_wild_with_4(void)
+{
+	static const uint64_t places[] = {0x0033000000000123, 0xff44000000000123};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		test_step(i);
+		if (levels == 4) {
+			assert_faults(places[i], HOST_READ, TRAP_GENERAL_PROTECTION, 0);
+			continue;
+		}
+		assert_faults(places[i], HOST_READ, TRAP_PAGE_FAULT, 0);
+		link_table(5, places[i] >> 48 & 511, 4);
+		assert_reaches(places[i], HOST_READ, data[0].raw + 0x123);
+	}
 }
 
 static void nothing_answers_where_there_is_no_ram(void)
@@ -191,14 +241,18 @@ static void a_forgotten_flush_is_found(void)
 	uint64_t kept = table[1][0];
 
 	table[1][0] = 0;
-	assert_matches(host_tlb_check(), "TLB of CPU 0: 0x8000000000 was unmapped without a flush");
-	table[1][0] = data[1].raw | PTE_PRESENT | PTE_WRITE;
 	assert_matches(host_tlb_check(),
-	               "TLB of CPU 0: 0x8000000000 was moved from frame 0x* to 0x* without a flush");
+	               expected("TLB of CPU 0: 0x%lx was unmapped without a flush", SLOT_BASE));
+	table[1][0] = data[1].raw | PTE_PRESENT | PTE_WRITE;
+	assert_matches(
+	        host_tlb_check(),
+	        expected("TLB of CPU 0: 0x%lx was moved from frame 0x* to 0x* without a flush", SLOT_BASE));
 	table[1][0] = kept & ~PTE_WRITE;
-	assert_matches(host_tlb_check(), "TLB of CPU 0: 0x8000000000 lost a permission without a flush");
+	assert_matches(host_tlb_check(),
+	               expected("TLB of CPU 0: 0x%lx lost a permission without a flush", SLOT_BASE));
 	table[1][0] = kept | PTE_NO_EXEC;
-	assert_matches(host_tlb_check(), "TLB of CPU 0: 0x8000000000 lost a permission without a flush");
+	assert_matches(host_tlb_check(),
+	               expected("TLB of CPU 0: 0x%lx lost a permission without a flush", SLOT_BASE));
 	table[1][0] = kept;
 	assert_sound(host_tlb_check());
 }
@@ -259,7 +313,7 @@ static void mm_and_the_processor_agree_about_every_leafs_type(void)
 	             {ioremap_cache, MEMORY_WB}};
 	struct host_leaf leaf;
 
-	host_mmu_load_root(kernel_pagetable.root);
+	host_mmu_load_root(kernel_pagetable.root, kernel_pagetable.levels);
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		char *device = calls[i].map(1UL << 45, PUD_SIZE + PMD_SIZE + PAGE_SIZE);
 		assert_non_null(device);
@@ -279,6 +333,7 @@ static const struct test_case cases[] = {
         TEST_CASE(large_leaves_translate_every_offset),
         TEST_CASE(permissions_are_the_least_of_all_levels),
         TEST_CASE(absent_entries_reserved_bits_and_wild_addresses_fault),
+        TEST_CASE(addresses_of_57_bits_are_translated_by_5_levels_and_wild_with_4),
         TEST_CASE(nothing_answers_where_there_is_no_ram),
         TEST_CASE(a_translation_is_remembered_until_it_is_flushed),
         TEST_CASE(an_absent_page_is_not_remembered),
@@ -291,6 +346,8 @@ static const struct test_case cases[] = {
         TEST_CASE(mm_and_the_processor_agree_about_every_leafs_type),
 };
 
-extern const struct test_suite host_machine_suite;
+extern const struct test_suite host_machine_suite, host_machine_5_levels_suite;
 const struct test_suite host_machine_suite =
-        TEST_SUITE("host_machine", cases, .set_up = build_tables, .tear_down = drop_tables);
+        TEST_SUITE("host_machine", cases, .set_up = build_4_levels, .tear_down = drop_tables);
+const struct test_suite host_machine_5_levels_suite =
+        TEST_SUITE("host_machine_5_levels", cases, .set_up = build_5_levels, .tear_down = drop_tables);

@@ -2,9 +2,10 @@
  * The hosted test program: boots the memory subsystem on the hosted machine, then hands every selected case
  * to cmocka, one group per suite.
  *
- *	octavo-tests [--seed N] [--list] [GLOB]      GLOB matches "suite" or "suite.case"
+ *	octavo-tests [--seed N] [--levels N] [--list] [GLOB]      GLOB matches "suite" or "suite.case"
  *
- * The seed is also taken from the environment's SEED. Around each case stands what must hold for all of them:
+ * The seed is also taken from the environment's SEED. The modelled processor walks 4 levels of page tables unless
+ * told 5. Around each case stands what must hold for all of them:
  * the same fingerprint before and after, a sound system, no stale translation, interrupts and locks as they
  * were.
  */
@@ -36,7 +37,8 @@ static struct {
 	uint64_t seed;
 	const char *glob;
 	bool list;
-} options = {DEFAULT_SEED, "*", false};
+	unsigned levels;
+} options = {DEFAULT_SEED, "*", false, 4};
 
 static struct {
 	const struct bound_case *running; /* NULL between cases */
@@ -113,8 +115,8 @@ void host_test_fail(const char *file, int line, const char *what)
 	buffer_printer_init(&report, text, sizeof(text));
 	print(&report.printer, "%s", what);
 	if (current.running)
-		print(&report.printer, "\nrepeat: SEED=%lu octavo-tests '%s'", options.seed,
-		      current.running->name);
+		print(&report.printer, "\nrepeat: SEED=%lu octavo-tests --levels %u '%s'", options.seed,
+		      options.levels, current.running->name);
 	if (current.stepped)
 		print(&report.printer, " (fails at step %lu)", current.step);
 	current.failed = true;
@@ -266,6 +268,17 @@ static void take_seed(const char *text)
 	}
 }
 
+static void take_levels(const char *text)
+{
+	uint64_t levels;
+
+	if (!parse_u64(text, &levels) || (levels != 4 && levels != 5)) {
+		fprintf(stderr, "octavo-tests: page tables have 4 or 5 levels, not \"%s\"\n", text);
+		exit(2);
+	}
+	options.levels = (unsigned)levels;
+}
+
 static void parse_arguments(char **arguments)
 {
 	take_seed(getenv("SEED"));
@@ -274,10 +287,12 @@ static void parse_arguments(char **arguments)
 			options.list = true;
 		else if (strcmp(*arguments, "--seed") == 0 && arguments[1])
 			take_seed(*++arguments);
+		else if (strcmp(*arguments, "--levels") == 0 && arguments[1])
+			take_levels(*++arguments);
 		else if (**arguments != '-')
 			options.glob = *arguments;
 		else {
-			fprintf(stderr, "usage: octavo-tests [--seed N] [--list] [GLOB]\n");
+			fprintf(stderr, "usage: octavo-tests [--seed N] [--levels N] [--list] [GLOB]\n");
 			exit(2);
 		}
 	}
@@ -287,13 +302,13 @@ int main(int nr_arguments, char **arguments)
 {
 	(void)nr_arguments;
 	parse_arguments(arguments + 1);
-	const char *refused = host_boot();
+	const char *refused = host_boot(options.levels);
 	if (refused) {
 		fprintf(stderr, "octavo-tests: mm_init refuses the hosted machine: %s\n", refused);
 		return 1;
 	}
 	if (!options.list)
-		test_note("seed %lu", options.seed);
+		test_note("seed %lu, page tables of %u levels", options.seed, options.levels);
 	for (const struct test_suite *const *suite = all_suites; *suite; suite++)
 		run_suite(*suite);
 	for (const struct test_suite *const *suite = host_suites; *suite; suite++)

@@ -142,7 +142,8 @@ static void page_0_is_absent(void)
 static void the_identity_map_is_gone(void)
 {
 	assert_absent(vaddr((uintptr_t)text_start - KIMAGE_BASE));
-	for (uint64_t address = PAGE_SIZE; address < 1UL << 47; address *= 2)
+	for (uint64_t address = PAGE_SIZE; address < 1UL << (pt_address_bits(paging_levels()) - 1);
+	     address *= 2)
 		assert_absent(vaddr(address));
 }
 
@@ -240,14 +241,14 @@ static pte_t *entry_of(vaddr_t va, unsigned level)
 {
 	pte_t *table = paddr_to_directmap(kernel_pagetable.root);
 
-	for (unsigned at = PT_LEVELS; at > level; at--)
+	for (unsigned at = paging_levels(); at > level; at--)
 		table = paddr_to_directmap(pte_table_paddr(table[pt_index(va, at)]));
 	return &table[pt_index(va, level)];
 }
 
 static void mark_user(vaddr_t va, bool user)
 {
-	for (unsigned level = PT_LEVELS; level >= 1; level--) {
+	for (unsigned level = paging_levels(); level >= 1; level--) {
 		pte_t *entry = entry_of(va, level);
 		entry->raw = user ? entry->raw | PTE_USER : entry->raw & ~PTE_USER;
 	}

@@ -561,7 +561,7 @@ static void swap_behind(void)
 	vaddr_t va = word_page().start;
 	pte_t *table = paddr_to_directmap(kernel_pagetable.root);
 
-	for (unsigned level = PT_LEVELS; level > 1; level--)
+	for (unsigned level = paging_levels(); level > 1; level--)
 		table = paddr_to_directmap(pte_table_paddr(table[pt_index(va, level)]));
 	pte_t *entry = &table[pt_index(va, 1)];
 	__atomic_store_n(&entry->raw, pte_leaf(page_to_paddr(pages[1]), PAGE_KERNEL, 1).raw,

@@ -50,7 +50,7 @@ static void swap_behind(const struct page *page)
 	vaddr_t va = vaddr(area->va_start);
 	pte_t *table = paddr_to_directmap(kernel_pagetable.root);
 
-	for (unsigned level = PT_LEVELS; level > 1; level--)
+	for (unsigned level = paging_levels(); level > 1; level--)
 		table = paddr_to_directmap(pte_table_paddr(table[pt_index(va, level)]));
 	*(volatile uint64_t *)&table[pt_index(va, 1)].raw = pte_leaf(page_to_paddr(page), PAGE_KERNEL, 1).raw;
 }

@@ -51,9 +51,12 @@ static void a_single_step_is_mentioned_once_on_the_debug_stack(void)
 
 static void a_non_canonical_address_is_a_general_protection_fault_with_error_0(void)
 {
-	expect_fault(TRAP_GENERAL_PROTECTION, touch_read((const void *)0x0000800000000000UL));
+	uint64_t half = 1UL << (pt_address_bits(paging_levels()) - 1);
+
+	expect_fault(TRAP_GENERAL_PROTECTION, touch_read((const void *)half));
 	assert_int_equal(expected_fault.frame.error, 0);
-	expect_fault(TRAP_GENERAL_PROTECTION, touch_read((const void *)0xffff7fffffffffffUL));
+	expect_fault(TRAP_GENERAL_PROTECTION, touch_read((const void *)(-half - 1)));
+	expect_page_fault(half - 1, 0, touch_read((const void *)(half - 1)));
 }
 
 static void a_bad_selector_is_named_in_the_error_code(void)

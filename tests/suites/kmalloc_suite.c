@@ -9,6 +9,7 @@
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
+#include <mm/pagetable.h>
 #include <slab_model.h>
 #include <expected.h>
 #include "../../mm/slab_internal.h"
@@ -466,8 +467,9 @@ static void pointers_that_were_never_kmallocs_are_reported_as_what_they_are(void
 	             kfree((void *)(VMALLOC_END - 1)));
 	expect_panic("kfree: 0x0000000000000fff is not an allocated object (in the NULL page)",
 	             kfree((void *)0xfff));
-	expect_panic("kfree: 0x0000800000000000 is not an allocated object (not a canonical address)",
-	             kfree((void *)0x800000000000));
+	void *no_address = (void *)(1UL << (pt_address_bits(kernel_pagetable.levels) - 1));
+	expect_panic(expected("kfree: %p is not an allocated object (not a canonical address)", no_address),
+	             kfree(no_address));
 	expect_panic("kfree: 0xffffffff80001000 is not an allocated object (in the kernel image)",
 	             kfree((void *)(KIMAGE_BASE + 0x1000)));
 	expect_panic("kfree: 0xffffffef00000000 is not an allocated object (outside the direct map)",

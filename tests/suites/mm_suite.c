@@ -475,8 +475,12 @@ static const char *describe(uint64_t address)
 
 static void an_address_is_described_by_what_lies_there(void)
 {
+	uint64_t half = 1UL << (pt_address_bits(kernel_pagetable.levels) - 1);
+
 	assert_matches(describe(8), "NULL page, offset 0x8");
-	assert_matches(describe(0x0001000000000000), "non-canonical address");
+	assert_matches(describe(half), "non-canonical address");
+	assert_matches(describe(-half - 1), "non-canonical address");
+	assert_matches(describe(half - 1), "unmapped, outside every window of the kernel");
 	assert_matches(describe(DIRECTMAP_BASE + NO_RAM_START), "direct map*");
 	assert_matches(describe(FRAMES_BASE + 5 * sizeof(struct page)), "frame array, entry of frame 0x5");
 

@@ -1,28 +1,40 @@
 /*
  * Page tables, on private roots that no CPU loads: each promise by itself, then everything at random against an array
  * of pages, then the verifier against every kind of damage it names. Physical addresses are invented except where frames
- * are collected: nothing reads through these tables.
+ * are collected: nothing reads through these tables. So one run has tables of 4 and of 5 levels, whatever its CPUs walk.
  */
 #include <arch/tlb.h>
 #include <mm/pagetable.h>
 #include <mm/pagetable_check.h>
 #include <test/test.h>
+#include "expected.h"
 #include "failing_source.h"
 #include "pagetable_model.h"
 
-#define BASE   0xffffc00000000000UL /* aligned to 512 GiB */
-#define MEMORY 0x0000010000000000UL /* physical, invented, aligned to 512 GiB */
-#define KIB    (1UL << 10)
-#define MIB    (1UL << 20)
-#define GIB    (1UL << 30)
+#define BASE           0xffffc00000000000UL /* aligned to 512 GiB */
+#define MEMORY         0x0000010000000000UL /* physical, invented, aligned to 512 GiB */
+#define BEYOND_48_BITS 0xff91000000000000UL /* aligned to 256 TiB */
+#define KIB            (1UL << 10)
+#define MIB            (1UL << 20)
+#define GIB            (1UL << 30)
 
 static struct failing_source source;
 static struct pagetable pt;
 
-static void set_up(void)
+static void set_up(unsigned levels)
 {
 	failing_source_init(&source);
-	assert_true(pagetable_init(&pt, &source.source));
+	assert_true(pagetable_init(&pt, &source.source, levels));
+}
+
+static void set_up_4_levels(void)
+{
+	set_up(4);
+}
+
+static void set_up_5_levels(void)
+{
+	set_up(5);
 }
 
 static void tear_down(void)
@@ -37,6 +49,18 @@ static void assert_table(void)
 {
 	assert_sound(pagetable_check(&pt));
 	assert_int_equal(source.held, pt.nr_tables);
+}
+
+/* How many tables there are where 4 levels would need `tables`, if all that is mapped lies in the last 256 TiB. */
+static size_t with_root(size_t tables)
+{
+	return tables + (pt.levels - 4);
+}
+
+/* Bytes of one half of the address space. */
+static uint64_t half(void)
+{
+	return 1UL << (pt_address_bits(pt.levels) - 1);
 }
 
 static struct vrange span(uint64_t start, uint64_t size)
@@ -87,7 +111,7 @@ static bool visit_for_overlap(const struct mapping *mapping, void *context)
 static bool anything_mapped_in(struct vrange range)
 {
 	struct overlap overlap = {.range = range};
-	address_space_walk(pt.root, visit_for_overlap, &overlap);
+	address_space_walk(pt.root, pt.levels, visit_for_overlap, &overlap);
 	return overlap.found;
 }
 
@@ -109,14 +133,15 @@ static void an_address_translates_with_its_offset_and_protection(void)
 	assert_maps(BASE + 5 * PAGE_SIZE + 0x123, MEMORY + 0x123, PAGE_KERNEL_RO, 1);
 	assert_absent(BASE + 4 * PAGE_SIZE + 0xfff);
 	assert_absent(BASE + 6 * PAGE_SIZE);
-	assert_int_equal(pt.nr_tables, 4);
+	assert_int_equal(pt.nr_tables, with_root(4));
 	assert_table();
 }
 
 static void non_canonical_addresses_translate_to_nothing(void)
 {
 	map(BASE, MEMORY, PAGE_SIZE, 1);
-	assert_absent(BASE & 0x0000ffffffffffff); /* the same indices */
+	assert_absent(BASE & (2 * half() - 1)); /* the same indices */
+	assert_absent(BASE ^ 2 * half());
 	assert_absent(BASE & 0x7fffffffffffffff);
 }
 
@@ -132,7 +157,7 @@ static void each_part_gets_the_largest_leaf_that_fits(void)
 	assert_maps(BASE + 2 * GIB + 2 * MIB, MEMORY + 2 * GIB + 2 * MIB, PAGE_KERNEL, 1);
 	assert_absent(BASE + start - 1);
 	assert_absent(BASE + start + size);
-	assert_int_equal(pt.nr_tables, 6); /* root, level 3, two of level 2, two of level 1 */
+	assert_int_equal(pt.nr_tables, with_root(6)); /* root, level 3, two of level 2, two of level 1 */
 }
 
 static void leaves_are_no_larger_than_asked_for(void)
@@ -141,7 +166,7 @@ static void leaves_are_no_larger_than_asked_for(void)
 	assert_maps(BASE + MIB, MEMORY + MIB, PAGE_KERNEL, 1);
 	map(BASE + 4 * GIB, MEMORY, GIB, 2);
 	assert_maps(BASE + 4 * GIB + MIB, MEMORY + MIB, PAGE_KERNEL, 2);
-	assert_int_equal(pt.nr_tables, 5);
+	assert_int_equal(pt.nr_tables, with_root(5));
 }
 
 static void leaves_are_small_where_physical_alignment_differs(void)
@@ -164,7 +189,7 @@ static void pages_are_mapped_one_by_one_across_tables(void)
 		assert_maps(start + i * PAGE_SIZE, (1000000 - 7 * i) << PAGE_SHIFT, PAGE_KERNEL, 1);
 	assert_absent(start - PAGE_SIZE);
 	assert_absent(start + ARRAY_SIZE(pages) * PAGE_SIZE);
-	assert_int_equal(pt.nr_tables, 7);
+	assert_int_equal(pt.nr_tables, with_root(7));
 }
 
 static void empty_ranges_do_nothing(void)
@@ -186,21 +211,21 @@ static void two_pages_512_gib_apart_live_and_die_apart(void)
 {
 	map(BASE, MEMORY, PAGE_SIZE, 1);
 	map(BASE + 512 * GIB, MEMORY + PAGE_SIZE, PAGE_SIZE, 1);
-	assert_int_equal(pt.nr_tables, 7);
+	assert_int_equal(pt.nr_tables, with_root(7));
 	unmap(BASE, PAGE_SIZE);
 	assert_absent(BASE);
 	assert_maps(BASE + 512 * GIB, MEMORY + PAGE_SIZE, PAGE_KERNEL, 1);
-	assert_int_equal(pt.nr_tables, 4);
+	assert_int_equal(pt.nr_tables, with_root(4));
 }
 
 static void a_table_goes_with_its_last_page_and_not_before(void)
 {
 	for (uint64_t i = 0; i < 3; i++)
 		map(BASE + i * 100 * PAGE_SIZE, MEMORY, PAGE_SIZE, 1);
-	assert_int_equal(pt.nr_tables, 4);
+	assert_int_equal(pt.nr_tables, with_root(4));
 	unmap(BASE + 100 * PAGE_SIZE, PAGE_SIZE);
 	unmap(BASE, PAGE_SIZE);
-	assert_int_equal(pt.nr_tables, 4);
+	assert_int_equal(pt.nr_tables, with_root(4));
 	unmap(BASE + 200 * PAGE_SIZE, PAGE_SIZE);
 	assert_int_equal(pt.nr_tables, 1);
 }
@@ -213,17 +238,17 @@ static void tables_of_other_ranges_stay(void)
 	assert_maps(BASE + 7 * MIB, MEMORY + 7 * MIB, PAGE_KERNEL, 1);
 	assert_absent(BASE + MIB);
 	assert_absent(BASE + 7 * MIB - PAGE_SIZE);
-	assert_int_equal(pt.nr_tables, 5); /* the two tables wholly inside are gone */
+	assert_int_equal(pt.nr_tables, with_root(5)); /* the two tables wholly inside are gone */
 }
 
 static void unmapping_an_empty_half_is_quick_and_flushes_nothing(void)
 {
 	uint64_t flushes = flush_count();
 	for (unsigned i = 0; i < 100; i++)
-		assert_true(pagetable_unmap(&pt, vrange(0xffff800000000000, 0xfffffffffffff000), NULL));
+		assert_true(pagetable_unmap(&pt, vrange(-half(), -PAGE_SIZE), NULL));
 	assert_int_equal(flush_count(), flushes);
 	map(BASE + 300 * GIB, MEMORY, PAGE_SIZE, 1);
-	unmap(0xffff800000000000, 0x7ffffffff000);
+	unmap(-half(), half() - PAGE_SIZE);
 	assert_int_equal(flush_count(), flushes + 1);
 	assert_int_equal(pt.nr_tables, 1);
 }
@@ -357,9 +382,9 @@ static void clearing_collects_frames_and_marks_them_until_the_flush(void)
 static void unmapping_the_middle_of_2_mib_keeps_the_rest(void)
 {
 	map(BASE, MEMORY, 2 * MIB, 2);
-	assert_int_equal(pt.nr_tables, 3);
+	assert_int_equal(pt.nr_tables, with_root(3));
 	unmap(BASE + 100 * PAGE_SIZE, 7 * PAGE_SIZE);
-	assert_int_equal(pt.nr_tables, 4);
+	assert_int_equal(pt.nr_tables, with_root(4));
 	for (uint64_t i = 0; i < 512; i++) {
 		if (i >= 100 && i < 107)
 			assert_absent(BASE + i * PAGE_SIZE);
@@ -371,10 +396,10 @@ static void unmapping_the_middle_of_2_mib_keeps_the_rest(void)
 static void unmapping_the_middle_of_1_gib_splits_only_what_it_must(void)
 {
 	map(BASE, MEMORY, GIB, 3);
-	assert_int_equal(pt.nr_tables, 2);
+	assert_int_equal(pt.nr_tables, with_root(2));
 	unmap(BASE + 100 * MIB + PAGE_SIZE, 50 * MIB);
 	/* one table of 2 MiB leaves, one of pages at either edge */
-	assert_int_equal(pt.nr_tables, 5);
+	assert_int_equal(pt.nr_tables, with_root(5));
 	assert_maps(BASE + 100 * MIB - 1, MEMORY + 100 * MIB - 1, PAGE_KERNEL, 2);
 	assert_maps(BASE + 100 * MIB, MEMORY + 100 * MIB, PAGE_KERNEL, 1);
 	assert_absent(BASE + 100 * MIB + PAGE_SIZE);
@@ -390,7 +415,7 @@ static void both_edges_in_one_2_mib_part_of_1_gib_share_their_tables(void)
 	map(BASE, MEMORY, GIB, 3);
 	assert_true(pagetable_protect(&pt, span(BASE + 2 * MIB + PAGE_SIZE, PAGE_SIZE), PAGE_KERNEL_RO));
 	assert_table();
-	assert_int_equal(pt.nr_tables, 4);
+	assert_int_equal(pt.nr_tables, with_root(4));
 	assert_maps(BASE + 2 * MIB, MEMORY + 2 * MIB, PAGE_KERNEL, 1);
 	assert_maps(BASE + 2 * MIB + PAGE_SIZE, MEMORY + 2 * MIB + PAGE_SIZE, PAGE_KERNEL_RO, 1);
 	assert_maps(BASE + 2 * MIB + 2 * PAGE_SIZE, MEMORY + 2 * MIB + 2 * PAGE_SIZE, PAGE_KERNEL, 1);
@@ -422,7 +447,7 @@ static void edges_that_fall_between_leaves_split_nothing(void)
 {
 	map(BASE, MEMORY, 6 * MIB, 2);
 	unmap(BASE + 2 * MIB, 2 * MIB);
-	assert_int_equal(pt.nr_tables, 3);
+	assert_int_equal(pt.nr_tables, with_root(3));
 	assert_maps(BASE, MEMORY, PAGE_KERNEL, 2);
 	assert_maps(BASE + 4 * MIB, MEMORY + 4 * MIB, PAGE_KERNEL, 2);
 }
@@ -490,7 +515,7 @@ static void a_table_of_hidden_pages_is_not_empty(void)
 	map(BASE, MEMORY, 2 * PAGE_SIZE, 1);
 	change(BASE, 2 * PAGE_SIZE, PTE_PRESENT, PTE_HIDDEN);
 	unmap(BASE + PAGE_SIZE, PAGE_SIZE);
-	assert_int_equal(pt.nr_tables, 4);
+	assert_int_equal(pt.nr_tables, with_root(4));
 	unmap(BASE, PAGE_SIZE);
 	assert_int_equal(pt.nr_tables, 1);
 }
@@ -531,7 +556,7 @@ static void mapping_without_memory_leaves_no_trace(void)
 {
 	/* Small leaves across a 512 GiB border: two tables of level 3, two of level 2, and four of level 1. */
 	swept = span(BASE + 512 * GIB - 3 * MIB, 6 * MIB);
-	assert_int_equal(sweep_refusals(map_swept, anything_mapped_in_swept), 8);
+	assert_int_equal(sweep_refusals(map_swept, anything_mapped_in_swept), with_root(9) - 1);
 	unmap(swept.start.raw, 6 * MIB);
 
 	/* The same where most of the way is there already, for the sake of another page. */
@@ -551,7 +576,7 @@ static bool map_pages_swept(void)
 static void mapping_pages_without_memory_leaves_no_trace(void)
 {
 	swept = span(BASE + GIB - 300 * PAGE_SIZE, 600 * PAGE_SIZE);
-	assert_int_equal(sweep_refusals(map_pages_swept, anything_mapped_in_swept), 5);
+	assert_int_equal(sweep_refusals(map_pages_swept, anything_mapped_in_swept), with_root(6) - 1);
 }
 
 static struct mapping original;
@@ -569,7 +594,7 @@ static bool count_mapping(const struct mapping *mapping, void *context)
 static const char *two_gib_changed(void)
 {
 	nr_mappings = 0;
-	address_space_walk(pt.root, count_mapping, NULL);
+	address_space_walk(pt.root, pt.levels, count_mapping, NULL);
 	bool same = nr_mappings == 1 && original.va.start.raw == BASE && original.level == 3 &&
 	            vrange_size(original.va) == 2 * GIB && original.pa.raw == MEMORY &&
 	            original.prot.raw == PAGE_KERNEL.raw;
@@ -612,12 +637,97 @@ static void an_address_space_without_memory_for_its_root_is_refused(void)
 {
 	static struct pagetable second;
 	failing_source_arm(&source, 1);
-	assert_false(pagetable_init(&second, &source.source));
+	assert_false(pagetable_init(&second, &source.source, pt.levels));
 	assert_true(failing_source_disarm(&source));
 	assert_int_equal(source.held, 1);
 }
 
+/* ---- The root, and what only 5 levels translate ---- */
+
+static void assert_refused(uint64_t va)
+{
+	expect_panic(
+	        expected("pagetable_map: ?0x%lx, 0x%lx) is not a page-aligned range of one canonical half",
+	                 va, va + PAGE_SIZE),
+	        (void)!pagetable_map(&pt, span(va, PAGE_SIZE), paddr(MEMORY), PAGE_KERNEL, 1));
+	assert_absent(va);
+	assert_int_equal(pt.nr_tables, 1);
+}
+
+static void assert_lives_alone(uint64_t va)
+{
+	map(va, MEMORY, PAGE_SIZE, 1);
+	assert_maps(va + 0x123, MEMORY + 0x123, PAGE_KERNEL, 1);
+	assert_true(anything_mapped_in(span(va, PAGE_SIZE)));
+	assert_absent(va ^ 1UL << 48); /* the same indices but in the root */
+	assert_int_equal(pt.nr_tables, 5);
+	unmap(va, PAGE_SIZE);
+	assert_int_equal(pt.nr_tables, 1);
+}
+
+static void addresses_of_57_bits_are_mapped_by_5_levels_and_refused_by_4(void)
+{
+	/* In the middle and at the end of each half of 57 bits, around what 48 bits have of it. */
+	static const uint64_t places[] = {0x0000800000000000, 0x0080000012345000, 0x00fffffffffff000,
+	                                  0xff00000000000000, 0xff80000012345000, 0xffff7ffffffff000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		test_step(i);
+		if (pt.levels == 4)
+			assert_refused(places[i]);
+		else
+			assert_lives_alone(places[i]);
+	}
+}
+
+/* Where two entries of the root meet. */
+static uint64_t root_border(void)
+{
+	return pt.levels == 4 ? BASE : BEYOND_48_BITS;
+}
+
+static void two_pages_below_two_entries_of_the_root_live_and_die_apart(void)
+{
+	map(root_border() - PAGE_SIZE, MEMORY, PAGE_SIZE, 1);
+	map(root_border(), MEMORY + PAGE_SIZE, PAGE_SIZE, 1);
+	assert_int_equal(pt.nr_tables, 1 + 2 * (pt.levels - 1));
+	unmap(root_border() - PAGE_SIZE, PAGE_SIZE);
+	assert_absent(root_border() - PAGE_SIZE);
+	assert_maps(root_border(), MEMORY + PAGE_SIZE, PAGE_KERNEL, 1);
+	assert_int_equal(pt.nr_tables, pt.levels);
+}
+
+static void a_range_across_entries_of_the_root_goes_through_all_that_can_be_done_with_it(void)
+{
+	uint64_t border = root_border();
+
+	swept = span(border - 3 * MIB, 6 * MIB);
+	/* Tables: two of each level below the root, and two more of the lowest. */
+	assert_int_equal(sweep_refusals(map_swept, anything_mapped_in_swept), 2 * (pt.levels - 1) + 2);
+	assert_maps(border, MEMORY + 3 * MIB + PAGE_SIZE, PAGE_KERNEL, 1);
+	assert_true(pagetable_protect(&pt, swept, PAGE_KERNEL_RO));
+	assert_table();
+	assert_maps(border - PAGE_SIZE, MEMORY + 3 * MIB, PAGE_KERNEL_RO, 1);
+	assert_maps(border, MEMORY + 3 * MIB + PAGE_SIZE, PAGE_KERNEL_RO, 1);
+	pagetable_clear(&pt, swept, NULL);
+	assert_false(anything_mapped_in(swept));
+	pagetable_sweep(&pt, &swept, 1);
+	assert_int_equal(pt.nr_tables, 1);
+	assert_table();
+}
+
 /* ---- Mistakes ---- */
+
+static void depths_that_no_processor_has_are_refused(void)
+{
+	static struct pagetable second;
+
+	expect_panic("pagetable_init: no processor walks 3 levels",
+	             (void)!pagetable_init(&second, &source.source, 3));
+	expect_panic("pagetable_init: no processor walks 6 levels",
+	             (void)!pagetable_init(&second, &source.source, 6));
+	assert_int_equal(source.held, 1);
+}
 
 static void mapping_over_something_is_reported_and_changes_nothing(void)
 {
@@ -643,7 +753,7 @@ static void mapping_pages_over_a_page_is_reported_and_changes_nothing(void)
 	             (void)!pagetable_map_pages(&pt, vaddr(BASE + 2 * MIB - 2 * PAGE_SIZE), pages, 3,
 	                                        PAGE_KERNEL));
 	assert_table();
-	assert_int_equal(pt.nr_tables, 4);
+	assert_int_equal(pt.nr_tables, with_root(4));
 	assert_absent(BASE + 2 * MIB - PAGE_SIZE);
 	assert_maps(BASE + 2 * MIB, MEMORY, PAGE_KERNEL, 1);
 }
@@ -699,8 +809,12 @@ static void ranges_that_are_none_are_refused(void)
 	        "pagetable_unmap: ?0x0, 0xffffffffffff0000) is not a page-aligned range of one canonical half",
 	        (void)!pagetable_unmap(&pt, vrange(0, 0xffffffffffff0000), NULL));
 	expect_panic(
-	        "pagetable_protect: ?0x7ffffffff000, 0x800000001000) is not a page-aligned range of one *",
-	        (void)!pagetable_protect(&pt, vrange(0x7ffffffff000, 0x800000001000), PAGE_KERNEL));
+	        expected("pagetable_protect: ?0x%lx, 0x%lx) is not a page-aligned range of one *",
+	                 half() - PAGE_SIZE, half() + PAGE_SIZE),
+	        (void)!pagetable_protect(&pt, vrange(half() - PAGE_SIZE, half() + PAGE_SIZE), PAGE_KERNEL));
+	expect_panic(expected("pagetable_unmap: ?0x%lx, 0x%lx) is not a page-aligned range of one *",
+	                      -half() - PAGE_SIZE, -half()),
+	             (void)!pagetable_unmap(&pt, vrange(-half() - PAGE_SIZE, -half()), NULL));
 	expect_panic(
 	        "pagetable_map_pages: ?0xffffc00000000001, *) is not a page-aligned range of one canonical half",
 	        (void)!pagetable_map_pages(&pt, vaddr(BASE + 1), NULL, 1, PAGE_KERNEL));
@@ -849,7 +963,7 @@ static void random_operations_agree_with_an_array_of_pages(void)
 {
 	uint64_t steps = test_is_hosted() ? 4000 : 200;
 	rng_seed(&rng, test_seed());
-	pagetable_model_init(&model);
+	pagetable_model_init(&model, pt.levels);
 	memset(cleared, 0, sizeof(cleared));
 	for (uint64_t step = 0; step < steps; step++) {
 		unsigned w = (unsigned)rng_below(&rng, MODEL_WINDOWS);
@@ -942,10 +1056,11 @@ static void the_verifier_finds_tables_reached_twice_and_survives_cycles(void)
 	expect_broken(BASE + 4 * MIB, 2, entry(BASE, 2),
 	              "T3: 0xffffc00000400000: the table at 0x* is reached a second time");
 	/* From each level back to the root. */
-	static const uint64_t absent[] = {[2] = BASE + 6 * MIB, [3] = BASE + 6 * GIB, [4] = BASE + 512 * GIB};
-	for (unsigned level = 2; level <= PT_LEVELS; level++)
+	static const uint64_t absent[] = {
+	        [2] = BASE + 6 * MIB, [3] = BASE + 6 * GIB, [4] = BASE + 512 * GIB, [5] = BEYOND_48_BITS};
+	for (unsigned level = 2; level <= pt.levels; level++)
 		expect_broken(absent[level], level, pte_table(pt.root).raw,
-		              "T3: 0xffff*: the table at 0x* is reached a second time");
+		              "T3: 0xff*: the table at 0x* is reached a second time");
 }
 
 static void the_verifier_finds_empty_and_miscounted_tables(void)
@@ -956,6 +1071,9 @@ static void the_verifier_finds_empty_and_miscounted_tables(void)
 	              "T4: 0xffffc00000000000: the level 1 table has 1 entries, counted as 2");
 	expect_broken(BASE, 4, entry(BASE, 4) - PTE_USED_ONE,
 	              "T4: 0xffffc00000000000: the level 3 table has 2 entries, counted as 1");
+	if (pt.levels == 5)
+		expect_broken(BASE, 5, entry(BASE, 5) + PTE_USED_ONE,
+		              "T4: 0xffff000000000000: the level 4 table has 1 entries, counted as 2");
 }
 
 static void the_verifier_counts_tables(void)
@@ -964,7 +1082,8 @@ static void the_verifier_counts_tables(void)
 	pt.nr_tables++;
 	const char *broken = pagetable_check(&pt);
 	pt.nr_tables--;
-	assert_string_equal(broken, "T5: the root reaches 4 tables, nr_tables is 5");
+	assert_string_equal(broken, expected("T5: the root reaches %zu tables, nr_tables is %zu",
+	                                     with_root(4), with_root(5)));
 	assert_table();
 }
 
@@ -973,6 +1092,9 @@ static void the_verifier_finds_leaves_in_wrong_places(void)
 	set_up_one_of_each();
 	expect_broken(BASE + 512 * GIB, 4, PAGE_KERNEL.raw | PTE_LARGE,
 	              "T6: 0xffffc08000000000: level 4 entry 0x80000000000001e3 is a leaf");
+	if (pt.levels == 5)
+		expect_broken(BEYOND_48_BITS, 5, PAGE_KERNEL.raw | PTE_LARGE,
+		              "T6: 0xff91000000000000: level 5 entry 0x80000000000001e3 is a leaf");
 	expect_broken(BASE + 2 * MIB, 2, entry(BASE + 2 * MIB, 2) | 1UL << 20,
 	              "T6: 0xffffc00000200000: level 2 leaf 0x* is not aligned to its size");
 	expect_broken(BASE + GIB, 3, entry(BASE + GIB, 3) | 1UL << 29,
@@ -994,7 +1116,7 @@ static bool record_mapping(const struct mapping *mapping, void *context)
 static size_t walk_up_to(size_t limit)
 {
 	nr_mappings = 0;
-	address_space_walk(pt.root, record_mapping, &limit);
+	address_space_walk(pt.root, pt.levels, record_mapping, &limit);
 	return nr_mappings;
 }
 
@@ -1029,7 +1151,10 @@ static void a_dump_of_the_way_names_every_level(void)
 	set_up_one_of_each();
 	buffer_printer_init(&out, text, sizeof(text));
 	pagetable_dump_walk(&pt, vaddr(BASE + PAGE_SIZE), &out.printer);
-	assert_matches(text, "  level 4 table at 0x*, entry 384: 0x* table, 2 used\n"
+	assert_matches(text, pt.levels == 4
+	                             ? "  level 4*"
+	                             : "  level 5 table at 0x*, entry 511: 0x* table, 1 used\n  level 4*");
+	assert_matches(text, "*  level 4 table at 0x*, entry 384: 0x* table, 2 used\n"
 	                     "  level 3 table at 0x*, entry 0: 0x* table, 2 used\n"
 	                     "  level 2 table at 0x*, entry 0: 0x* table, 1 used\n"
 	                     "  level 1 table at 0x*, entry 1: 0x0000000000000000 not present\n");
@@ -1088,6 +1213,10 @@ static const struct test_case cases[] = {
         TEST_CASE(unmapping_without_memory_for_a_split_changes_nothing),
         TEST_CASE(protecting_without_memory_for_a_split_changes_nothing),
         TEST_CASE(an_address_space_without_memory_for_its_root_is_refused),
+        TEST_CASE(addresses_of_57_bits_are_mapped_by_5_levels_and_refused_by_4),
+        TEST_CASE(two_pages_below_two_entries_of_the_root_live_and_die_apart),
+        TEST_CASE(a_range_across_entries_of_the_root_goes_through_all_that_can_be_done_with_it),
+        TEST_CASE(depths_that_no_processor_has_are_refused),
         TEST_CASE(mapping_over_something_is_reported_and_changes_nothing),
         TEST_CASE(mapping_pages_over_a_page_is_reported_and_changes_nothing),
         TEST_CASE(mapping_over_a_large_leaf_is_reported),
@@ -1108,4 +1237,7 @@ static const struct test_case cases[] = {
 };
 
 const struct test_suite pagetable_suite =
-        TEST_SUITE("pagetable", cases, .set_up = set_up, .tear_down = tear_down);
+        TEST_SUITE("pagetable", cases, .set_up = set_up_4_levels, .tear_down = tear_down);
+
+const struct test_suite pagetable_5_levels_suite =
+        TEST_SUITE("pagetable_5_levels", cases, .set_up = set_up_5_levels, .tear_down = tear_down);

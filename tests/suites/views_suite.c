@@ -207,7 +207,7 @@ static void assert_dump_is_true(struct pagetable *pt)
 {
 	read_dump(pt);
 	memset(&beside, 0, sizeof(beside));
-	address_space_walk(pt->root, find_in_lines, NULL);
+	address_space_walk(pt->root, pt->levels, find_in_lines, NULL);
 	assert_int_equal(beside.line, dump.nr_lines);
 	for (size_t i = 0; i < dump.nr_lines; i++) {
 		assert_int_equal(dump.lines[i].size, vrange_size(dump.lines[i].va));
@@ -354,10 +354,10 @@ static void ptdump_says_how_an_area_is_mapped_and_for_whom(void)
 static struct failing_source source;
 static struct pagetable pt;
 
-static void begin_private_table(void)
+static void begin_private_table(unsigned levels)
 {
 	failing_source_init(&source);
-	assert_true(pagetable_init(&pt, &source.source));
+	assert_true(pagetable_init(&pt, &source.source, levels));
 }
 
 static void end_private_table(void)
@@ -366,25 +366,33 @@ static void end_private_table(void)
 	assert_int_equal(source.held, 0);
 }
 
-static void ptdump_agrees_with_the_verifiers_walk_after_each_of_many_changes(void)
+static void change_and_dump(unsigned levels)
 {
 	static const pgprot_t prots[] = {
 	        {PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC},
 	        {PAGE_KERNEL_BITS},
 	        {(PAGE_KERNEL_BITS | PTE_NO_EXEC | PTE_NO_CACHE) & ~PTE_GLOBAL},
 	};
-	/* Around a border of 512 GiB; in the lower half, where it begins too; and high up. */
-	static const uint64_t places[] = {BASE, BASE - PMD_SIZE, 0x40000000, 0, 0xffffffffc0000000};
+	/* Around a border of 512 GiB; in the lower half, where it begins too; high up; and where 48 bits do not reach. */
+	static const uint64_t places[] = {BASE,
+	                                  BASE - PMD_SIZE,
+	                                  0x40000000,
+	                                  0,
+	                                  0xffffffffc0000000,
+	                                  0xff00000000000000,
+	                                  0xff91000000000000 - PMD_SIZE,
+	                                  0x0001000000000000 - PMD_SIZE};
 	struct rng rng;
 
 	rng_seed(&rng, test_seed());
-	begin_private_table();
+	begin_private_table(levels);
 	assert_dump_is_true(&pt); /* empty */
 	for (unsigned step = 0; step < 200; step++) {
 		test_step(step);
 		uint64_t pages = 1 + rng_below(&rng, rng_below(&rng, 2) ? 8 : 1024);
 		uint64_t first = rng_below(&rng, 1024);
-		vaddr_t va = vaddr(places[rng_below(&rng, ARRAY_SIZE(places))] + (first << PAGE_SHIFT));
+		vaddr_t va = vaddr(places[rng_below(&rng, ARRAY_SIZE(places) - (levels == 4 ? 3 : 0))] +
+		                   (first << PAGE_SHIFT));
 		struct vrange range = vrange_sized(va, pages << PAGE_SHIFT);
 		pgprot_t prot = prots[rng_below(&rng, ARRAY_SIZE(prots))];
 		assert_true(pagetable_unmap(&pt, range, NULL));
@@ -399,9 +407,15 @@ static void ptdump_agrees_with_the_verifiers_walk_after_each_of_many_changes(voi
 	end_private_table();
 }
 
+static void ptdump_agrees_with_the_verifiers_walk_after_each_of_many_changes(void)
+{
+	for (unsigned levels = PT_LEVELS_MIN; levels <= PT_LEVELS_MAX; levels++)
+		change_and_dump(levels);
+}
+
 static void ptdump_joins_pages_from_anywhere_and_then_tells_no_physical_address(void)
 {
-	begin_private_table();
+	begin_private_table(4);
 	assert_true(pagetable_map(&pt, vrange_sized(vaddr(BASE), PAGE_SIZE), paddr(MEMORY), PAGE_KERNEL, 1));
 	assert_true(pagetable_map(&pt, vrange_sized(vaddr(BASE + PAGE_SIZE), PUD_SIZE),
 	                          paddr(MEMORY + PUD_SIZE), PAGE_KERNEL, 1));
@@ -417,7 +431,7 @@ static void ptdump_joins_pages_from_anywhere_and_then_tells_no_physical_address(
 /* Nothing in mm/ can map this, so it is written into the entries. */
 static void ptdump_lists_at_its_end_what_is_writable_and_executable(void)
 {
-	begin_private_table();
+	begin_private_table(4);
 	assert_true(
 	        pagetable_map(&pt, vrange_sized(vaddr(BASE), 4 * PAGE_SIZE), paddr(MEMORY), PAGE_KERNEL, 1));
 	assert_true(pagetable_map(&pt, vrange_sized(vaddr(BASE + PUD_SIZE), PUD_SIZE), paddr(MEMORY),

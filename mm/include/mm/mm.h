@@ -37,6 +37,7 @@ struct mm_boot_map {
 	const struct mm_segment *image;
 	size_t nr_image;
 	paddr_t early_limit;    /* before the final tables only memory below this is reachable */
+	unsigned levels;        /* of page tables that the CPUs walk: 4 or 5 */
 	unsigned max_level;     /* largest leaf the CPU has: 2 or 3 */
 	unsigned physical_bits; /* of its physical addresses: at most 52 */
 	bool pat; /* every CPU's PAT is <arch/pte.h>'s; else devices get UC- instead of WC and WT */

@@ -1,6 +1,6 @@
 /*
- * The 4-level page table: a walk over <arch/pte.h>'s format, in the kernel and on the host alike. pagetable.c opens
- * with the theory. Each operation takes the table's lock and masks interrupts meanwhile; any context.
+ * The page table, of 4 or 5 levels: a walk over <arch/pte.h>'s format, in the kernel and on the host alike. pagetable.c
+ * opens with the theory. Each operation takes the table's lock and masks interrupts meanwhile; any context.
  *
  * Ranges are page-aligned, do not wrap, and lie in one canonical half; an empty range is a no-op.
  *
@@ -32,6 +32,7 @@ struct pagetable {
 	struct spinlock lock;
 	struct page_source *source; /* (lock) where tables come from and go to */
 	paddr_t root;               /* the table of the highest level; constant */
+	unsigned levels;            /* which that is: 4 or 5; constant */
 	size_t nr_tables;           /* (lock) tables owned, the root among them */
 	size_t nr_unswept; /* (lock) pages cleared and not yet swept: they may have left tables empty */
 };
@@ -39,8 +40,11 @@ struct pagetable {
 /* The kernel's only address space: what CR3 points to once mm_init() has switched. */
 extern struct pagetable kernel_pagetable;
 
-/* An empty address space; false if there is no frame for the root. */
-bool pagetable_init(struct pagetable *pt, struct page_source *source) MUST_USE;
+/*
+ * An empty address space of 48 (`levels` = 4) or 57 (5) bits; false if there is no frame for the root. Panics:
+ * "pagetable_init: no processor walks N levels".
+ */
+bool pagetable_init(struct pagetable *pt, struct page_source *source, unsigned levels) MUST_USE;
 
 /* Gives back every table. Nothing may be using them; mapped frames are not touched. */
 void pagetable_destroy(struct pagetable *pt);

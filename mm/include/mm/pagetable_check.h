@@ -16,9 +16,12 @@ struct mapping {
 	unsigned level;
 };
 
-/* Calls `visit` for each mapping, ascending; stops early if it returns false. O(entries of all tables). */
-void address_space_walk(paddr_t root, bool (*visit)(const struct mapping *mapping, void *context),
-                        void *context);
+/*
+ * Calls `visit` for each mapping below a root of so many levels, ascending; stops early if it returns false. O(entries of
+ * all tables).
+ */
+void address_space_walk(paddr_t root, unsigned levels,
+                        bool (*visit)(const struct mapping *mapping, void *context), void *context);
 
 /*
  * Structure of any address space: invariants T1 to T6 of pagetable_check.c. Linear in the tables; terminates on any

@@ -22,8 +22,8 @@ void host_machine_create(const struct prange *banks, size_t nr_banks);
  */
 void host_machine_limit_reach(paddr_t limit);
 
-/* The page tables at `root` are live: the processor model walks them, and the windows show what they map. */
-void host_machine_activate(paddr_t root);
+/* The page tables of 4 or 5 `levels` at `root` are live: the processor model walks them, and the windows show what they map. */
+void host_machine_activate(paddr_t root, unsigned levels);
 
 /* RAM as the memory bus sees it, past every protection; NULL unless [pa, pa + size) lies in one bank. */
 void *host_bus(paddr_t pa, uint64_t size);

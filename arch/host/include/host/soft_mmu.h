@@ -37,8 +37,8 @@ struct host_leaf {
 };
 bool host_mmu_walk(vaddr_t va, struct host_leaf *leaf, struct host_fault *fault) MUST_USE;
 
-/* Loads the root and forgets everything. 0: no tables are live. */
-void host_mmu_load_root(paddr_t root);
+/* Loads the root of 4- or 5-level tables and forgets everything. Root 0: no tables are live. */
+void host_mmu_load_root(paddr_t root, unsigned levels);
 bool host_mmu_is_live(void);
 
 /* The calling CPU goes off: its TLB is empty when it comes back. */

@@ -86,14 +86,22 @@ enum {
 	CR0_WP = 1 << 16,   /* read-only holds for the kernel too */
 	CR0_NW = 1 << 29,   /* with CR0_CD: caches may differ from memory; never wanted */
 	CR0_CD = 1 << 30,   /* caches take nothing in */
+	CR4_PAE = 1 << 5,   /* eight-byte page-table entries: long mode has no others */
 	CR4_MCE = 1 << 6,   /* a machine check is an exception, not a shutdown */
 	CR4_PGE = 1 << 7,   /* global translations */
 	CR4_UMIP = 1 << 11, /* user code may not read GDT, IDT, TSS addresses */
+	CR4_LA57 = 1 << 12, /* five levels of page tables; long mode must be left to change it */
 	CR4_SMEP = 1 << 20, /* the kernel does not execute user pages */
 	CR4_SMAP = 1 << 21, /* nor read them */
 };
 enum { MSR_APIC_BASE = 0x1b, MSR_PAT = 0x277, MSR_EFER = 0xc0000080, MSR_GS_BASE = 0xc0000101 };
 enum { EFER_NXE = 1 << 11 };
+
+/* How many levels of page tables this CPU walks. The same on all: entry.asm decides, the others follow. */
+static inline unsigned paging_levels(void)
+{
+	return read_cr4() & CR4_LA57 ? 5 : 4;
+}
 
 static inline NORETURN void cpu_halt_forever(void)
 {
@@ -113,7 +121,7 @@ static inline void irq_disable(void)
 
 /* What the CPU can do, from CPUID; filled by cpu_init_features(). */
 struct cpu_features {
-	bool nx, gigabyte_pages, global_pages, machine_check, pat, smep, smap, umip, apic, x2apic;
+	bool nx, gigabyte_pages, global_pages, machine_check, pat, smep, smap, umip, la57, apic, x2apic;
 	uint32_t apic_id; /* of the CPU that asked: the boot CPU */
 	uint8_t physical_bits, linear_bits;
 	char vendor[13];

@@ -1,5 +1,6 @@
 /*
- * Where the machine puts the kernel's windows (48-bit, 4 levels). The host has a header of the same name.
+ * Where the machine puts the kernel's windows: in the 128 TiB that end the address space, whether processors translate
+ * 48 bits or 57. The host has a header of the same name.
  *
  *	0xffff_8000_0000_0000  direct map of all RAM, 16 TiB at most: 32-bit frame numbers
  *	0xffff_a000_0000_0000  frame array: struct page of pfn n at base + 16 n

@@ -1,5 +1,5 @@
 /*
- * Page sizes of 4-level x86-64 paging and the arithmetic between addresses and frames. Shared by both machines.
+ * Page sizes of x86-64 paging and the arithmetic between addresses and frames. Shared by both machines.
  * Intel SDM vol. 3A, section 4.5.
  */
 #ifndef ARCH_PAGE_H
@@ -36,13 +36,6 @@ static inline pfn_t paddr_to_pfn(paddr_t pa)
 static inline size_t pages_for(size_t bytes)
 {
 	return (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
-}
-
-/* Bits 63..47 all equal: the processor accepts the address under 4-level paging. */
-static inline bool vaddr_is_canonical(vaddr_t va)
-{
-	int64_t top = (int64_t)va.raw >> 47;
-	return top == 0 || top == -1;
 }
 
 #endif

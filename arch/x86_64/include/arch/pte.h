@@ -3,7 +3,8 @@
  * the tables the processor would. Intel SDM vol. 3A, tables 4-15 to 4-20.
  *
  * A table is 512 entries in one frame. Level 1 entries map 4 KiB pages; entries of level 2 and 3 either point to a
- * table of the level below or, with PTE_LARGE, map 2 MiB and 1 GiB; level 4 is the root.
+ * table of the level below or, with PTE_LARGE, map 2 MiB and 1 GiB; the root is of level 4, or of level 5 where the
+ * processor walks five (LA57).
  */
 #ifndef ARCH_PTE_H
 #define ARCH_PTE_H
@@ -22,7 +23,8 @@ typedef struct {
 enum {
 	PT_ENTRIES = 512,
 	PT_INDEX_BITS = 9,
-	PT_LEVELS = 4,
+	PT_LEVELS_MIN = 4,
+	PT_LEVELS_MAX = 5,
 	PT_LEAF_LEVELS = 3, /* leaves stand at levels 1..3 */
 };
 
@@ -133,10 +135,23 @@ static inline pgprot_t pgprot_writethrough(pgprot_t prot)
 	return pgprot_as(prot, MEMORY_WT);
 }
 
-/* Bytes that one entry of `level` (1..4) spans. */
+/* Bytes that one entry of `level` (1..5) spans. */
 static inline uint64_t pt_level_size(unsigned level)
 {
 	return 1ULL << (PAGE_SHIFT + PT_INDEX_BITS * (level - 1));
+}
+
+/* Bits of an address that tables of so many levels translate: 48 or 57. */
+static inline unsigned pt_address_bits(unsigned levels)
+{
+	return PAGE_SHIFT + PT_INDEX_BITS * levels;
+}
+
+/* A processor that walks so many levels accepts the address: the bits that it does not translate repeat the highest it does. */
+static inline bool vaddr_is_canonical(vaddr_t va, unsigned levels)
+{
+	int64_t top = (int64_t)va.raw >> (pt_address_bits(levels) - 1);
+	return top == 0 || top == -1;
 }
 
 /* Which entry of a `level` table translates `va`. */
