@@ -5,6 +5,7 @@
 FIRMWARE ?= bios
 MEM      ?= 256M
 CPUS     ?= 1
+LEVELS   ?= 4
 BUILD    ?= debug
 CMDLINE  ?=
 SEED     ?=
@@ -21,6 +22,7 @@ endif
 require = $(if $(shell printf '%s\n' '$($(1))' | grep -qxE '$(2)' && echo yes),,$(error $(1) is `$($(1))`, but must be $(3)))
 $(call require,MEM,[1-9][0-9]*[KMGT],a number and K M G or T; 32M or more)
 $(call require,CPUS,[1-9][0-9]*,1 or more)
+$(call require,LEVELS,[45],4 or 5)
 $(call require,MINUTES,[1-9][0-9]*,1 or more)
 $(call require,SEED,([0-9]+|0x[0-9a-fA-F]+)?,a number)
 
@@ -196,7 +198,7 @@ $(OUT)/flags $(OUT)/flush.flags $(OUT)/iso.flags $(HOST)/flags $(TSAN)/flags $(F
 
 # ---- Running ---------------------------------------------------------------------------------------------------------
 
-MACHINE = --iso $(OUT)/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --cpus $(CPUS)
+MACHINE = --iso $(OUT)/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --cpus $(CPUS) --levels $(LEVELS)
 SEEDED  = $(if $(SEED),seed=$(SEED))
 
 run: all | need-run ## boot the ISO in QEMU, serial console on this terminal (CMDLINE: "test shell" if empty)
@@ -219,12 +221,12 @@ test-host: hosted ## the suites as a process, under ASan and UBSan
 test-tsan: tsan ## the suites that use several CPUs, threads here, under ThreadSanitizer
 	@tools/test.py --only tsan --seed "$(SEED)"
 
-test-kernel: all | need-run ## the suites in one kernel: FIRMWARE MEM CPUS BUILD CMDLINE SEED say which
+test-kernel: all | need-run ## the suites in one kernel: FIRMWARE MEM CPUS LEVELS BUILD CMDLINE SEED say which
 	@tools/run_kernel.py $(MACHINE) --verbose --cmdline "$(or $(CMDLINE),test) exit $(SEEDED)"
 
 bench: | need-run ## guest instructions per operation, counted with -icount in the release kernel
 	$(submake) BUILD=release build/release/octavo.iso
-	@tools/run_kernel.py --iso build/release/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --bench \
+	@tools/run_kernel.py --iso build/release/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --levels $(LEVELS) --bench \
 		--cmdline "$(or $(CMDLINE),bench exit) $(SEEDED)"
 
 soak: all | need-run ## all CPUs under stress for MINUTES (5), a line per second: CPUS MEM BUILD FIRMWARE SEED say where
@@ -284,6 +286,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 	@echo "Variables (with their defaults):"
 	@echo "  FIRMWARE=bios|uefi ($(FIRMWARE))  MEM=256M ($(MEM))  CPUS=1 ($(CPUS))  BUILD=debug|release ($(BUILD))"
+	@echo "  LEVELS=4|5 ($(LEVELS)) of page tables that the CPUs can walk"
 	@echo "  CMDLINE=\"…\" kernel parameters, as tests need them: test=GLOB bench=GLOB seed=N exit shell"
 	@echo "  ISO_CMDLINE=\"…\" parameters written into the ISO, for machines without fw_cfg"
 	@echo "  SEED=n repeats a randomised run   V=1 shows whole commands   SECONDS=n KEEP=keep for fuzz   MINUTES=n for soak"

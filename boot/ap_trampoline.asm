@@ -11,7 +11,8 @@
 CR0_PE           equ 1 << 0
 CR0_NW           equ 1 << 29	; after INIT, the caches are off
 CR0_CD           equ 1 << 30
-CR4_PAE          equ 1 << 5
+CR4_LA57         equ 1 << 12
+CPUID_LA57       equ 1 << 16	; in ECX of leaf 7
 MSR_EFER         equ 0xc0000080
 EFER_LME         equ 1 << 8
 EFER_NXE         equ 1 << 11
@@ -51,14 +52,31 @@ ap_trampoline:
 
 ; ------------------------------------------------------------------------------------------------ 32-bit
 
-; In the order the processor demands: PAE, root, LME, then PG. Intel SDM vol. 3A, section 9.8.5.
+; In the order the processor demands: PAE, root, LME, then PG. Intel SDM vol. 3A, section 9.8.5. The tables have as many
+; levels as the boot CPU walks. A CPU that cannot walk five has no way into C: it says so in our parameters, and waits to be
+; reset.
 bits 32
 protected:
 	mov	eax, DATA_SELECTOR
 	mov	ds, eax
 	mov	es, eax
 	mov	ss, eax
-	mov	eax, CR4_PAE
+	test	dword [ebx + AT(cr4_at_entry)], CR4_LA57
+	jz	.levels
+	mov	esi, ebx		; CPUID takes EBX
+	xor	eax, eax
+	cpuid
+	xor	ecx, ecx
+	cmp	eax, 7
+	jb	.known
+	mov	eax, 7
+	cpuid
+.known:
+	mov	ebx, esi
+	test	ecx, CPUID_LA57
+	jz	too_few_levels
+.levels:
+	mov	eax, [ebx + AT(cr4_at_entry)]
 	mov	cr4, eax
 	mov	eax, [ebx + AT(root)]
 	mov	cr3, eax
@@ -69,6 +87,12 @@ protected:
 	mov	eax, [ebx + AT(cr0_of_boot_cpu)]
 	mov	cr0, eax
 	jmp	far [ebx + AT(to_long)]	; this page goes on by its identity mapping
+
+too_few_levels:
+	mov	dword [ebx + AT(refusal)], 1
+.forever:
+	hlt
+	jmp	.forever
 
 ; ------------------------------------------------------------------------------------------------ 64-bit
 
@@ -106,6 +130,8 @@ to_long:
 parameters:
 root:            dd 0
 cr0_of_boot_cpu: dd 0
+cr4_at_entry:    dd 0
+refusal:         dd 0
 stack_top:       dq 0
 entry:           dq 0
 argument:        dq 0

@@ -8,6 +8,7 @@
 ; Boot page tables, used until mm_init() switches to the final ones: one directory of 2 MiB leaves for each of the
 ; first 4 GiB, seen through three windows:
 ;
+;	pml5[0]    pml4, and so is pml5[511]: where the processor walks five levels (LA57), this is the root, else pml4 is
 ;	pml4[0]    identity, executable: we stand in it when paging goes on
 ;	pml4[256]  direct map, never executable
 ;	pml4[511]  kernel image, the first 1 GiB at -2 GiB
@@ -30,10 +31,12 @@ LEAF_SIZE        equ 2 << 20
 CR0_PG           equ 1 << 31
 CR0_WP           equ 1 << 16
 CR4_PAE          equ 1 << 5
+CR4_LA57         equ 1 << 12
 MSR_EFER         equ 0xc0000080
 EFER_LME         equ 1 << 8
 EFER_NXE         equ 1 << 11
 EFLAGS_ID        equ 1 << 21
+CPUID_LA57       equ 1 << 16	; in ECX of leaf 7
 
 COM1             equ 0x3f8
 SEND_POLLS_MAX   equ 10000		; a hundred characters' time: a dead line
@@ -114,6 +117,15 @@ read_features:
 	mov	[PHYS(boot_tsc)], eax
 	mov	[PHYS(boot_tsc) + 4], edx
 .extended:
+	xor	eax, eax
+	cpuid
+	cmp	eax, 7
+	jb	.long_mode
+	mov	eax, 7
+	xor	ecx, ecx
+	cpuid
+	mov	[PHYS(features) + 8], ecx
+.long_mode:
 	mov	eax, 0x80000000
 	cpuid
 	cmp	eax, 0x80000001		; unsigned: old CPUs answer with a basic leaf's garbage
@@ -179,15 +191,25 @@ build_tables:
 	mov	dword [PHYS(boot_pml4) + 256 * 8 + 4], PTE_NX_HIGH
 	mov	eax, PHYS(boot_pdpt_image) + (PTE_PRESENT | PTE_WRITE)
 	mov	[PHYS(boot_pml4) + 511 * 8], eax
+
+	mov	eax, PHYS(boot_pml4) + (PTE_PRESENT | PTE_WRITE)
+	mov	[PHYS(boot_pml5)], eax
+	mov	[PHYS(boot_pml5) + 511 * 8], eax
 	ret
 
 ; In the order the processor demands: PAE, root, LME, then PG. Intel SDM vol. 3A, section 9.8.5. Nothing else that the
-; loader left in CR4 is kept: with LA57, say, our four levels would be read as five.
+; loader left in CR4 is kept. How many levels there are is decided here, for good and for every CPU: long mode would have
+; to be left to change it.
 enable_long_mode:
 	mov	eax, CR4_PAE
+	mov	ebx, PHYS(boot_pml4)
+	test	dword [PHYS(features) + 8], CPUID_LA57
+	jz	.root
+	or	eax, CR4_LA57
+	mov	ebx, PHYS(boot_pml5)
+.root:
 	mov	cr4, eax
-	mov	eax, PHYS(boot_pml4)
-	mov	cr3, eax
+	mov	cr3, ebx
 	mov	ecx, MSR_EFER
 	rdmsr
 	or	eax, EFER_LME | EFER_NXE
@@ -337,12 +359,13 @@ section .bss.boot nobits alloc noexec write align=8
 
 global boot_tsc
 boot_tsc:           resq 1		; time stamp counter at entry
-features:           resd 2		; EDX of CPUID leaves 1 and 0x80000001
+features:           resd 3		; EDX of CPUID leaves 1 and 0x80000001, ECX of leaf 7
 loader_magic:       resd 1
 loader_information: resd 1
 
 section .bss.boot_tables nobits alloc noexec write align=4096
 
+boot_pml5:          resb PAGE
 boot_pml4:          resb PAGE
 boot_pdpt_low:      resb PAGE
 boot_pdpt_image:    resb PAGE

@@ -86,7 +86,7 @@ static void stack_guard(void)
 
 static void stack_lost(void)
 {
-	__asm__ volatile("movq %0, %%rsp; pushq $1" : : "r"(0x0000dead00000000UL) : "memory");
+	__asm__ volatile("movq %0, %%rsp; pushq $1" : : "r"(0xdead000000000000UL) : "memory");
 }
 
 static void bad_selector(void)
@@ -131,6 +131,12 @@ static void kmalloc_double_free(void)
 }
 
 static void non_canonical(void)
+{
+	read_byte((const void *)0xdead000000000000UL);
+}
+
+/* Which processors with 5-level paging accept. */
+static void non_canonical_48(void)
 {
 	read_byte((const void *)0x0000dead00000000UL);
 }
@@ -231,6 +237,8 @@ static const struct crash {
         {"exec-data", "runs data", exec_data},
         {"double-free", "frees a kmalloc object twice", kmalloc_double_free},
         {"non-canonical", "reads at an address that no pointer can have", non_canonical},
+        {"non-canonical-48", "reads at an address that only 5 levels of page tables could translate",
+         non_canonical_48},
         {"divide", "divides by zero", divide},
         {"assert", "asserts what is not so", assertion},
         {"other-cpu", "panics on CPU 1", other_cpu},

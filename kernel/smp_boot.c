@@ -10,7 +10,8 @@
  * matter: it is borrowed, its contents are put back, and what the boot loader left for us to read is not chosen. Nothing
  * else may be mapped below the upper half; while a CPU starts, this page is, read-only and executable.
  *
- * A CPU that does not answer is named and left out. What was prepared for it is given back, and the next one gets its id.
+ * A CPU that does not answer, or cannot walk as many levels of page tables as the boot CPU does, is named and left out.
+ * What was prepared for it is given back, and the next one gets its id.
  */
 #include <arch/apic.h>
 #include <arch/bringup.h>
@@ -110,6 +111,14 @@ static bool trampoline_lay(const struct ap_parameters *parameters)
 	return true;
 }
 
+/* Whether the CPU went no further than to say that it walks fewer levels. pre: the trampoline lies, the CPU is in reset */
+static bool trampoline_was_refused(void)
+{
+	const struct ap_parameters *parameters =
+	        paddr_to_directmap(paddr_add(low_page, ap_trampoline_parameters));
+	return parameters->refusal;
+}
+
 static void trampoline_lift(void)
 {
 	bool unmapped =
@@ -178,6 +187,7 @@ static bool start_on(const struct cpu_memory *memory, uint32_t apic_id, unsigned
 	const struct ap_parameters parameters = {
 	        .root = (uint32_t)kernel_pagetable.root.raw,
 	        .cr0 = (uint32_t)read_cr0(),
+	        .cr4 = CR4_PAE | ((uint32_t)read_cr4() & CR4_LA57),
 	        .stack_top = memory->stacks[STACK_KERNEL].end.raw,
 	        .entry = (uintptr_t)cpu_entry,
 	        .argument = id,
@@ -189,8 +199,12 @@ static bool start_on(const struct cpu_memory *memory, uint32_t apic_id, unsigned
 		return false;
 	}
 	bool online = cpu_start(id, apic_id, low_page, memory->stacks, patience_ms);
+	bool refused = !online && trampoline_was_refused();
 	trampoline_lift();
-	if (!online)
+	if (refused)
+		warn("smp: CPU with APIC id %u has no 5-level paging, which the others use: left out",
+		     apic_id);
+	else if (!online)
 		warn("smp: CPU with APIC id %u does not answer: left out", apic_id);
 	return online;
 }

@@ -30,10 +30,10 @@ DEMANDS = {
 }
 
 
-def run(build, log):
+def run(build, log, levels=4):
     result = Result(log=log)
     with tempfile.TemporaryDirectory(prefix="octavo-") as scratch:
-        machine = qemu.Machine(iso=f"{build}/octavo.iso", cmdline="test=vmalloc* exit")
+        machine = qemu.Machine(iso=f"{build}/octavo.iso", levels=levels, cmdline="test=vmalloc* exit")
         words = machine.command(scratch) + ["-display", "none", "-serial", f"file:{scratch}/serial", "-gdb", "stdio", "-S"]
         remote = "target remote | " + " ".join(f"'{word}'" for word in words)
         command = ["gdb", "-nx", "-q", "-batch", "-ex", "set pagination off", f"{build}/octavo.elf"]

@@ -28,6 +28,8 @@ class Machine:
     mem: str = "256M"
     cpus: int = 1
     cpu: str = "max"
+    levels: int = 4  # of page tables that the processors can walk, at most: 5 with LA57
+    weaker: bool = False  # one more CPU that can walk only 4
     cmdline: str = ""
     acpi: bool = True  # with False, UEFI firmware has no tables to hand over; SeaBIOS makes its own
     rom: Optional[str] = None  # a firmware image of one's own, in place of `firmware`
@@ -41,7 +43,7 @@ class Machine:
 
     def command(self, scratch):
         """QEMU's words; `scratch` is a directory for this run's private files."""
-        words = ["qemu-system-x86_64", "-accel", "tcg", "-no-reboot", "-nic", "none", "-smp", str(self.cpus)]
+        words = ["qemu-system-x86_64", "-accel", "tcg", "-no-reboot", "-nic", "none"] + self._processors()
         words += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         words += ["-cdrom", self.iso] if self.iso else []
         words += [] if self.acpi else ["-no-acpi"]
@@ -60,15 +62,26 @@ class Machine:
             words += ["-icount", f"shift={self.icount}"]
         return words
 
+    def _model(self):
+        """A model that names the feature itself is taken at its word."""
+        return self.cpu if "la57" in self.cpu else f"{self.cpu},la57={'on' if self.levels == 5 else 'off'}"
+
+    def _processors(self):
+        if not self.weaker:
+            return ["-smp", str(self.cpus)]
+        one_more = f"{self.cpu.split(',')[0]}-x86_64-cpu,socket-id={self.cpus},core-id=0,thread-id=0,la57=off"
+        sockets = self.cpus + 1
+        return ["-smp", f"cpus={self.cpus},maxcpus={sockets},sockets={sockets},cores=1,threads=1", "-device", one_more]
+
     def _memory(self):
         """More than this host may have is backed lazily: the host pays only for the pages that the guest touches."""
         size = self.memory_bytes()
         if size < 8 << 30:
-            return ["-M", "q35", "-m", self.mem, "-cpu", self.cpu]
+            return ["-M", "q35", "-m", self.mem, "-cpu", self._model()]
         backend = f"memory-backend-ram,id=m0,size={size},reserve=off"
         # Wide enough for RAM and the devices above it, and no wider: OVMF prepares all that the processor can address.
         wide = f",phys-bits={max(40, size.bit_length() + 1)}"
-        return ["-M", "q35,memory-backend=m0", "-object", backend, "-m", self.mem, "-cpu", self.cpu + wide]
+        return ["-M", "q35,memory-backend=m0", "-object", backend, "-m", self.mem, "-cpu", self._model() + wide]
 
 
 def add_machine_arguments(parser):
@@ -77,11 +90,12 @@ def add_machine_arguments(parser):
     parser.add_argument("--mem", default="256M", help="a number and K, M, G or T")
     parser.add_argument("--cpus", default=1, type=int)
     parser.add_argument("--cpu", default="max", help="QEMU's CPU model")
+    parser.add_argument("--levels", default=4, type=int, choices=[4, 5], help="of page tables, as the CPU can walk them")
     parser.add_argument("--cmdline", default="", help="kernel parameters")
 
 
 def machine_from(arguments):
-    names = ("iso", "firmware", "mem", "cpus", "cpu", "cmdline")
+    names = ("iso", "firmware", "mem", "cpus", "cpu", "levels", "cmdline")
     return Machine(**{name: getattr(arguments, name) for name in names})
 
 

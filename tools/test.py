@@ -41,6 +41,10 @@ MACHINES = [
     ("release, UEFI, 2 CPUs, qemu64", machine("release", firmware="uefi", cpus=2, cpu="qemu64")),
     ("release, UEFI, 1 CPU", machine("release", firmware="uefi")),
     ("debug, BIOS, 1 CPU", machine("debug")),
+    ("debug, BIOS, 4 CPUs, 5 levels", machine("debug", cpus=4, levels=5)),
+    ("debug, BIOS, 1 CPU, 5 levels", machine("debug", levels=5)),
+    ("release, UEFI, 2 CPUs, 5 levels", machine("release", firmware="uefi", cpus=2, levels=5)),
+    ("debug, 5 levels, another CPU that has 4", machine("debug", cpus=2, levels=5, weaker=True)),
     ("debug, 32 MiB", machine("debug", mem="32M")),
     ("release, 128 MiB", machine("release", mem="128M")),
     ("release, 3 GiB", machine("release", mem="3G")),
@@ -114,17 +118,30 @@ def bringup_rows():
             yield report_row(row, machine(build, cmdline="exit", **options), [says], qemu.PASSED)
 
 
+def levels_rows():
+    """How deep the page tables are, and which CPU is left out because they are too deep for it."""
+    left_out = "warning: smp: CPU with APIC id 2 has no 5-level paging, which the others use: left out"
+    for name, says, options in [
+        ("4-level paging", ["address bits, 4-level paging"], {}),
+        ("5-level paging", ["address bits, 5-level paging"], {"levels": 5}),
+        ("a CPU without LA57", ["5-level paging", left_out, "smp: 2 CPUs online"], {"cpus": 2, "levels": 5, "weaker": True}),
+    ]:
+        for build in ("debug", "release"):
+            yield report_row(f"{build}, {name} reported at boot", machine(build, cmdline="exit", **options), says, qemu.PASSED)
+
+
 def report_rows():
-    """tests/kernel/reports.txt: `[parameter]`, perhaps ` cpus=N`, then the report's lines, as globs, in this order."""
+    """tests/kernel/reports.txt: `[parameter]`, perhaps ` cpus=N`, ` levels=5`, then the report's lines, as globs, in order."""
     if not os.path.exists(REPORTS):
         return
     text = "\n".join(line for line in read(REPORTS).splitlines() if not line.startswith("#"))
-    section = r"^\[(.+)\](?: cpus=(\d+))?\n((?:(?!\[.+\](?: cpus=\d+)?$).*\n?)*)"
-    for parameter, cpus, body in re.findall(section, text, re.MULTILINE):
+    section = r"^\[(.+)\]((?: \w+=\d+)*)\n((?:(?!\[.+\](?: \w+=\d+)*$).*\n?)*)"
+    for parameter, words, body in re.findall(section, text, re.MULTILINE):
+        options = {option: int(number) for option, number in (word.split("=") for word in words.split())}
         patterns = [line.strip() for line in body.splitlines() if line.strip()]
         for build in ("debug", "release"):
-            name = f"{build}, {parameter}" + (f", {cpus} CPUs" if cpus else "")
-            yield report_row(name, machine(build, cmdline=parameter, cpus=int(cpus or 1)), patterns)
+            name = ", ".join([build, parameter] + words.split())
+            yield report_row(name, machine(build, cmdline=parameter, **options), patterns)
 
 
 def report_row(name, target, patterns, status=qemu.PANICKED):
@@ -147,8 +164,12 @@ def run_process(command, log, limit, **options):
     return status, text
 
 
-def host_row(seed):
-    return hosted_row("hosted suites, ASan and UBSan", ["build/host/octavo-tests"], seed)
+def host_rows(seed):
+    program = ["build/host/octavo-tests"]
+    return [
+        hosted_row("hosted suites, ASan and UBSan", program, seed),
+        hosted_row("hosted suites, ASan and UBSan, 5 levels", program + ["--levels", "5"], seed),
+    ]
 
 
 def tsan_row(seed):
@@ -206,9 +227,13 @@ def tools_row():
     return name, run
 
 
-def gdb_row():
-    name = "gdb session"
-    return name, lambda: gdb_session.run("build/debug", log_name(name))
+def gdb_rows():
+    for name, levels in (("gdb session", 4), ("gdb session, 5 levels", 5)):
+        yield gdb_row(name, levels)
+
+
+def gdb_row(name, levels):
+    return name, lambda: gdb_session.run("build/debug", log_name(name), levels)
 
 
 def fuzz_rows():
@@ -265,13 +290,13 @@ def reproducible_row():
 
 def rows(only, seed):
     seeded = f" seed={seed}" if seed else ""
-    host, tsan = [host_row(seed)], [tsan_row(seed)]
+    host, tsan = host_rows(seed), [tsan_row(seed)]
     if only:
         return host if only == "host" else tsan
     kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row()]
     return (
-        host + tsan + kernels + list(bringup_rows()) + list(report_rows())
-        + [gdb_row(), tools_row(), reproducible_row()] + list(fuzz_rows())
+        host + tsan + kernels + list(bringup_rows()) + list(levels_rows()) + list(report_rows())
+        + list(gdb_rows()) + [tools_row(), reproducible_row()] + list(fuzz_rows())
     )
 
 

@@ -1,9 +1,9 @@
 /* The suites that only a machine can run. */
 #include <test/test.h>
 
-extern const struct test_suite cmdline_suite, device_suite, protection_suite, set_memory_fault_suite,
-        smp_suite, spinlock_suite, stale_suite, stepper_suite, stress_suite, sweep_suite, tlb_suite,
-        trap_suite, vmalloc_fault_suite;
+extern const struct test_suite cmdline_suite, device_suite, levels_suite, protection_suite,
+        set_memory_fault_suite, smp_suite, spinlock_suite, stale_suite, stepper_suite, stress_suite,
+        sweep_suite, tlb_suite, trap_suite, vmalloc_fault_suite;
 
 extern const struct test_suite *const kernel_suites[];
 const struct test_suite *const kernel_suites[] = {
@@ -12,6 +12,7 @@ const struct test_suite *const kernel_suites[] = {
         &trap_suite,
         &tlb_suite,
         &protection_suite,
+        &levels_suite,
         &vmalloc_fault_suite,
         &set_memory_fault_suite,
         &device_suite,

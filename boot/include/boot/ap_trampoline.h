@@ -15,10 +15,12 @@ extern const uint32_t ap_trampoline_size, ap_trampoline_parameters; /* bytes; of
 struct ap_parameters {
 	uint32_t root; /* physical address of the page tables: 32-bit code loads it */
 	uint32_t cr0;
+	uint32_t cr4;       /* PAE, and LA57 if the tables have five levels */
+	uint32_t refusal;   /* 0; the CPU makes it 1 if it cannot walk so many, and goes no further */
 	uint64_t stack_top; /* 16-aligned */
 	uint64_t entry;     /* a function of one argument that does not return */
 	uint64_t argument;
 };
-_Static_assert(sizeof(struct ap_parameters) == 32, "the assembler's layout");
+_Static_assert(sizeof(struct ap_parameters) == 40, "the assembler's layout");
 
 #endif

@@ -11,9 +11,9 @@ void smp_find_cpus(const struct boot_info *info);
 void smp_start(const struct boot_info *info);
 
 /*
- * Starts one CPU under the next free id. False, with a warning that names it, if there is no memory for it or it does
- * not answer within `patience_ms`; then nothing is left of it. For smp_start(), and for a test with an id that nobody
- * has. pre: apic_is_present()
+ * Starts one CPU under the next free id. False, with a warning that names it, if there is no memory for it, it lacks the
+ * 5-level paging that the boot CPU uses, or it does not answer within `patience_ms`; then nothing is left of it. For
+ * smp_start(), and for a test with an id that nobody has. pre: apic_is_present()
  */
 bool smp_start_cpu(uint32_t apic_id, unsigned patience_ms);
 
