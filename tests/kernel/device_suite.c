@@ -22,7 +22,7 @@ static void the_local_apic_reads_the_same_through_a_second_mapping(void)
 	static volatile uint32_t *first, *second;
 	uint64_t at = apic_page();
 
-	first = ioremap(at, 4096);
+	first = ioremap(at, PAGE_SIZE);
 	second = ioremap(at + APIC_SPURIOUS, 4);
 	assert_true(first && second);
 	assert_int_equal(first[APIC_VERSION / 4] & 0xf0, 0x10); /* an integrated APIC's version is 1x */

@@ -8,6 +8,7 @@
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
+#include <expect_broken.h>
 #include <test/test.h>
 #include "../../mm/ioremap_internal.h"
 #include "../../mm/mm_internal.h"
@@ -442,16 +443,7 @@ static void free_victim(void)
 	iounmap((void *)victim_area->va_start);
 }
 
-/* The first verifier's words are kept over the repair. */
-#define expect_broken(pattern, damage, repair)       \
-	do {                                         \
-		damage;                              \
-		const char *said_ = vmalloc_check(); \
-		repair;                              \
-		assert_non_null(said_);              \
-		assert_matches(said_, pattern);      \
-		assert_sound(vmalloc_check());       \
-	} while (0)
+#define expect_broken(pattern, damage, repair) expect_broken_by(vmalloc_check(), pattern, damage, repair)
 
 static void the_verifier_sees_D1_a_mapping_in_the_wrong_tree(void)
 {

@@ -82,6 +82,12 @@ static void assert_access(size_t page, const char *own, const char *direct)
 	assert_string_equal(access_at(alias(page)), direct);
 }
 
+static void assert_accesses(size_t first, size_t count, const char *own, const char *direct)
+{
+	for (size_t page = first; page < first + count; page++)
+		assert_access(page, own, direct);
+}
+
 /* Every CPU that is asked to remembers both translations of a page, as writable. */
 static void touch(size_t page)
 {
@@ -96,13 +102,11 @@ static void read_only_is_so_in_the_direct_map_too_until_it_is_writable_again(voi
 	for (size_t page = 0; page < PAGES; page++)
 		touch(page);
 	assert_true(set_memory_ro(address(0), PAGES));
-	for (size_t page = 0; page < PAGES; page++)
-		assert_access(page, "r--", "r--");
+	assert_accesses(0, PAGES, "r--", "r--");
 	assert_sound(mm_verify());
 	assert_int_equal(vm_peek(area + 2 * PAGE_SIZE + 1), 3);
 	assert_true(set_memory_rw(address(0), PAGES));
-	for (size_t page = 0; page < PAGES; page++)
-		assert_access(page, "rw-", "rw-");
+	assert_accesses(0, PAGES, "rw-", "rw-");
 	touch(PAGES - 1);
 	assert_sound(mm_verify());
 }
@@ -136,12 +140,11 @@ static void what_may_be_executed_is_writable_nowhere(void)
 {
 	assert_true(set_memory_ro(address(0), 2));
 	assert_true(set_memory_x(address(0), 2));
-	assert_access(0, "r-x", "r--");
-	assert_access(1, "r-x", "r--");
-	assert_access(2, "rw-", "rw-");
+	assert_accesses(0, 2, "r-x", "r--");
+	assert_accesses(2, PAGES - 2, "rw-", "rw-");
 	assert_sound(mm_verify());
 	assert_true(set_memory_nx(address(0), 2));
-	assert_access(0, "r--", "r--");
+	assert_accesses(0, 2, "r--", "r--");
 
 	/* The area was made read-only without a word to the direct map. */
 	char *plain = area;
@@ -159,8 +162,7 @@ static void only_the_pages_named_change(void)
 	assert_true(set_memory_ro(address(1), 2));
 	assert_true(set_memory_np(address(4), 1));
 	assert_access(0, "rw-", "rw-");
-	assert_access(1, "r--", "r--");
-	assert_access(2, "r--", "r--");
+	assert_accesses(1, 2, "r--", "r--");
 	assert_access(3, "rw-", "rw-");
 	assert_true(set_memory_ro(address(0), 0));
 	assert_access(0, "rw-", "rw-");
@@ -286,8 +288,7 @@ static void vfree_leaves_the_frames_writable_in_the_direct_map(void)
 static void an_area_at_an_address_that_was_restricted_is_an_ordinary_one(void)
 {
 	for (unsigned round = 0; round < 3 * 64; round++) { /* ranges are used again after 64 */
-		for (size_t page = 0; page < PAGES; page++)
-			assert_access(page, "rw-", "rw-");
+		assert_accesses(0, PAGES, "rw-", "rw-");
 		assert_true(set_memory_ro(address(0), PAGES));
 		vfree(area);
 		area = vmalloc(PAGES * PAGE_SIZE);
@@ -391,8 +392,7 @@ static void sweep(bool (*operation)(void), unsigned tables)
 			assert_at_least(nth, tables + 1); /* else nothing was split, and nothing shown */
 			return;
 		}
-		for (size_t page = 0; page < PAGES; page++)
-			assert_access(page, "rw-", "rw-");
+		assert_accesses(0, PAGES, "rw-", "rw-");
 		mm_fingerprint(&after);
 		assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
 	}

@@ -4,6 +4,7 @@
  */
 #include <arch/page.h>
 #include <mm/va_space.h>
+#include <expect_broken.h>
 #include <test/test.h>
 #include "va_model.h"
 
@@ -527,14 +528,10 @@ static void set_up_to_break(void)
 }
 
 /* Both must be given their old value before the next damage. */
-#define expect_broken(pattern, damage, repair)               \
-	do {                                                 \
-		damage;                                      \
-		const char *words_ = va_space_check(&space); \
-		repair;                                      \
-		assert_non_null(words_);                     \
-		assert_matches(words_, pattern);             \
-		assert_space();                              \
+#define expect_broken(pattern, damage, repair)                                     \
+	do {                                                                       \
+		expect_broken_by(va_space_check(&space), pattern, damage, repair); \
+		assert_space();                                                    \
 	} while (0)
 
 static void the_verifier_sees_S1_addresses_that_nothing_or_two_ranges_cover(void)

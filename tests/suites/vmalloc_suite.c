@@ -11,6 +11,7 @@
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
+#include <expect_broken.h>
 #include <hoard.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
@@ -1276,16 +1277,7 @@ static void free_victim(void)
 	vfree((void *)victim->va_start);
 }
 
-/* The first verifier's words are kept over the repair. */
-#define expect_broken(pattern, damage, repair)       \
-	do {                                         \
-		damage;                              \
-		const char *said_ = vmalloc_check(); \
-		repair;                              \
-		assert_non_null(said_);              \
-		assert_matches(said_, pattern);      \
-		assert_sound(vmalloc_check());       \
-	} while (0)
+#define expect_broken(pattern, damage, repair) expect_broken_by(vmalloc_check(), pattern, damage, repair)
 
 static void the_verifier_sees_V1_unsound_ranges(void)
 {
