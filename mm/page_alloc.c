@@ -7,7 +7,7 @@
  * and tried again; only then is it refused.
  *
  *	take downward ──► shrinkers, all CPUs' lists, take again ──► __GFP_NOFAIL: take the reserve, or panic
- *	                                                        └──► refuse: NULL and one warning
+ *	                  (in rounds, as the flags say: gfp.h)  └──► refuse: NULL and one warning
  *
  * Blocks of order 0 to 3 come from and go to lists of the CPU that asks (page_cpu.c); the zones are met a batch at a time.
  *
@@ -149,8 +149,8 @@ struct request {
 /* The flags in words, for a warning. */
 static const char *describe_flags(gfp_t gfp, char *text, size_t capacity)
 {
-	static const char *const names[] = {"DMA",  "DMA32", "HIGHMEM", "RECLAIM",
-	                                    "HIGH", "ZERO",  "NOWARN",  "NOFAIL"};
+	static const char *const names[] = {"DMA",  "DMA32",  "HIGHMEM", "RECLAIM", "HIGH",
+	                                    "ZERO", "NOWARN", "NOFAIL",  "NORETRY", "RETRY_MAYFAIL"};
 	_Static_assert(GFP_ALL >> ARRAY_SIZE(names) == 0, "every flag has a name");
 	struct buffer_printer words;
 
@@ -162,9 +162,24 @@ static const char *describe_flags(gfp_t gfp, char *text, size_t capacity)
 	return gfp ? text : "GFP_NOWAIT";
 }
 
+const char *gfp_contradiction(gfp_t gfp)
+{
+	bool insists = gfp & (__GFP_RETRY_MAYFAIL | __GFP_NOFAIL);
+
+	if ((gfp & __GFP_NORETRY) && insists)
+		return gfp & __GFP_NOFAIL ? "__GFP_NORETRY with __GFP_NOFAIL"
+		                          : "__GFP_NORETRY with __GFP_RETRY_MAYFAIL";
+	if ((gfp & __GFP_RETRY_MAYFAIL) && (gfp & __GFP_NOFAIL))
+		return "__GFP_RETRY_MAYFAIL with __GFP_NOFAIL";
+	if (insists && !(gfp & __GFP_RECLAIM))
+		return gfp & __GFP_NOFAIL ? "__GFP_NOFAIL without __GFP_RECLAIM"
+		                          : "__GFP_RETRY_MAYFAIL without __GFP_RECLAIM";
+	return NULL;
+}
+
 static NOINLINE void warn_refused(const struct request *want)
 {
-	char flags[128];
+	char flags[160];
 	if (want->gfp & __GFP_NOWARN)
 		return;
 	warn("%s: order %u refused, flags 0x%x (%s), from %pS; frames left: DMA %zu, DMA32 %zu, Normal %zu",
@@ -181,6 +196,8 @@ static inline void check_flags(const struct request *want)
 		      (void *)want->caller);
 	if (unlikely((want->gfp & __GFP_RECLAIM) && in_interrupt()))
 		panic("%s: GFP_KERNEL in interrupt context, from %pS", want->call, (void *)want->caller);
+	if (unlikely((want->gfp & GFP_EFFORT) && gfp_contradiction(want->gfp)))
+		panic("%s: %s, from %pS", want->call, gfp_contradiction(want->gfp), (void *)want->caller);
 	/* Found out always, not only on the day that a shrinker needs the same lock. */
 	DEBUG_ASSERT(!(want->gfp & __GFP_RECLAIM) || this_cpu()->held_locks == 0);
 }
@@ -256,22 +273,20 @@ static struct page *take(const struct request *want, bool use_reserve)
 	return NULL;
 }
 
-/* No zone has it: everything that may still help, in the order of how much it costs. */
-static NOINLINE struct page *take_hard(const struct request *want)
+/*
+ * No zone has it: everything that may still help, in the order of how much it costs. `round` is 0 unless an earlier part of
+ * the same request came here already.
+ */
+static NOINLINE struct page *take_hard(const struct request *want, unsigned round)
 {
 	bool use_reserve = want->gfp & __GFP_HIGH, nofail = want->gfp & __GFP_NOFAIL;
-	struct page *page = NULL;
+	struct page *page;
+	size_t freed;
 
-	if (want->gfp & __GFP_RECLAIM) {
-		size_t freed;
-		do {
-			freed = reclaim_pages();
-			page = take(want, use_reserve);
-		} while (!page && nofail && freed);
-	} else {
-		page_cpu_drain_own(); /* all that may be had without waiting for others */
+	do {
+		freed = reclaim_for(want->gfp, round++);
 		page = take(want, use_reserve);
-	}
+	} while (!page && freed && gfp_persists(want->gfp, round));
 	if (!page && nofail) {
 		page = take(want, true);
 		if (!page)
@@ -304,7 +319,7 @@ static struct page *allocate(const struct request *want)
 
 	struct page *page = take(want, want->gfp & __GFP_HIGH);
 	if (unlikely(!page))
-		page = take_hard(want);
+		page = take_hard(want, 0);
 	if (page && want->gfp & __GFP_ZERO)
 		memset(page_address(page), 0, want->count << PAGE_SHIFT);
 	return page;
@@ -326,7 +341,7 @@ static NOINLINE struct page *alloc_pages_slow(gfp_t gfp, unsigned order, uintptr
 /* Nothing about the request needs a second look: any zone, no clearing, and a list of its order. */
 static ALWAYS_INLINE bool is_plain(gfp_t gfp, unsigned order)
 {
-	enum { PLAIN = __GFP_RECLAIM | __GFP_HIGH | __GFP_NOWARN | __GFP_NOFAIL | __GFP_HIGHMEM };
+	enum { PLAIN = __GFP_RECLAIM | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM };
 	bool may_wait = !(gfp & __GFP_RECLAIM) || !in_interrupt();
 
 	if (IS_DEBUG && (fault_inject_armed || ((gfp & __GFP_RECLAIM) && this_cpu()->held_locks)))
@@ -440,8 +455,9 @@ size_t alloc_pages_bulk(gfp_t gfp, size_t count, struct page **pages)
 	if (fault_injected(gfp))
 		return 0;
 	size_t got = take_bulk(&want, count, pages);
-	while (unlikely(got < count)) { /* one by one the hard way, and again in bulk if that gave anything */
-		struct page *page = take_hard(&want);
+	/* One by one the hard way, and again in bulk if that gave anything. */
+	for (unsigned nth = 0; unlikely(got < count); nth++) {
+		struct page *page = take_hard(&want, gfp & __GFP_NORETRY ? nth : 0);
 		if (!page)
 			break;
 		pages[got++] = page;
@@ -746,6 +762,19 @@ void register_shrinker(struct shrinker *shrinker)
 /* One CPU reclaims at a time: those that run out together would all interrupt each other. */
 static struct mutex reclaim_mutex = MUTEX_INIT("reclaim");
 
+bool reclaim_begin(void)
+{
+	if (mutex_is_held(&reclaim_mutex)) /* who gives back asks for memory */
+		return false;
+	mutex_lock(&reclaim_mutex);
+	return true;
+}
+
+void reclaim_end(void)
+{
+	mutex_unlock(&reclaim_mutex);
+}
+
 size_t reclaim_pages(void)
 {
 	struct shrinker *shrinker;
@@ -753,14 +782,24 @@ size_t reclaim_pages(void)
 
 	if (in_interrupt())
 		panic("reclaim_pages: in interrupt context");
-	if (mutex_is_held(&reclaim_mutex)) /* a shrinker asks for memory */
+	if (!reclaim_begin())
 		return 0;
-	mutex_lock(&reclaim_mutex);
 	list_for_each_entry (shrinker, &shrinkers, link)
 		freed += shrinker->shrink();
 	freed += page_cpu_drain_all();
-	mutex_unlock(&reclaim_mutex);
+	reclaim_end();
 	return freed;
+}
+
+size_t reclaim_for(gfp_t gfp, unsigned round)
+{
+	if (!(gfp & __GFP_RECLAIM)) {
+		page_cpu_drain_own(); /* all that may be had without waiting for others */
+		return 0;
+	}
+	if (gfp & __GFP_NORETRY)
+		return round ? 0 : page_cpu_drain_all();
+	return reclaim_pages();
 }
 
 size_t nr_free_pages(void)

@@ -368,11 +368,11 @@ size_t slab_free_internal(void *object)
 static ALWAYS_INLINE bool request_admitted(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
 {
 	bool may_wait = !(gfp & __GFP_RECLAIM) || !in_interrupt();
-	bool meaningful = !(gfp & (__GFP_DMA | __GFP_DMA32 | ~GFP_ALL));
+	bool ordinary = !(gfp & (__GFP_DMA | __GFP_DMA32 | GFP_EFFORT | ~GFP_ALL));
 	bool may_zero = !(gfp & __GFP_ZERO) || !cache->ctor;
 
-	if (unlikely(!may_wait || !meaningful || !may_zero))
-		slab_report_request(cache, gfp, caller);
+	if (unlikely(!may_wait || !ordinary || !may_zero))
+		slab_judge_request(cache, gfp, caller);
 	DEBUG_ASSERT(!(gfp & __GFP_RECLAIM) ||
 	             this_cpu()->held_locks == 0); /* as check_flags() of page_alloc.c */
 	return !fault_injected(gfp);

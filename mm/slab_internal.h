@@ -255,7 +255,8 @@ NORETURN void slab_report_internal(const char *call, const struct slab *slab, co
 NORETURN void slab_report_other_cache(const char *call, const struct slab *slab, const void *pointer,
                                       const struct kmem_cache *expected);
 NORETURN void slab_report_damage(const struct slab *slab, unsigned slot, size_t byte);
-NORETURN void slab_report_request(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller);
+/* Flags that a plain request does not have: panics unless they are in order all the same. */
+void slab_judge_request(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller);
 NORETURN void slab_report_live(const struct kmem_cache *cache, size_t count, void *const *first,
                                size_t nr_first);
 

@@ -164,7 +164,7 @@ void slab_report_damage(const struct slab *slab, unsigned slot, size_t byte)
 	      slot, slab->cache->name, (const void *)object, byte, object[byte], slab_caller(slab, slot));
 }
 
-void slab_report_request(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+void slab_judge_request(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
 {
 	if (gfp & (__GFP_DMA | __GFP_DMA32 | ~GFP_ALL))
 		panic("kmem_cache_alloc: flags 0x%x mean nothing to cache %s, asked by %pS",
@@ -172,8 +172,12 @@ void slab_report_request(const struct kmem_cache *cache, gfp_t gfp, uintptr_t ca
 	if (gfp & __GFP_ZERO && cache->ctor)
 		panic("kmem_cache_alloc: zeroing would undo the constructor of cache %s, asked by %pS",
 		      cache->name, (void *)caller);
-	panic("kmem_cache_alloc: GFP_KERNEL in interrupt context, cache %s, asked by %pS", cache->name,
-	      (void *)caller);
+	if (gfp_contradiction(gfp))
+		panic("kmem_cache_alloc: %s, cache %s, asked by %pS", gfp_contradiction(gfp), cache->name,
+		      (void *)caller);
+	if ((gfp & __GFP_RECLAIM) && in_interrupt())
+		panic("kmem_cache_alloc: GFP_KERNEL in interrupt context, cache %s, asked by %pS",
+		      cache->name, (void *)caller);
 }
 
 void slab_report_live(const struct kmem_cache *cache, size_t count, void *const *first, size_t nr_first)

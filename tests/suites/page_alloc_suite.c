@@ -238,14 +238,40 @@ static void an_order_too_large_is_refused_not_served_smaller(void)
 	expect_warning("alloc_pages_exact: size 0 refused, from *",
 	               assert_null(alloc_pages_exact(0, GFP_KERNEL)));
 	expect_panic("alloc_pages: order 19 with __GFP_NOFAIL from *: the largest is 18",
-	             drop(alloc_pages(__GFP_NOFAIL, 19)));
+	             drop(alloc_pages(GFP_KERNEL | __GFP_NOFAIL, 19)));
 }
 
 static void unknown_flags_are_named(void)
 {
-	expect_panic("alloc_pages: unknown flags 0x500, from *", drop(alloc_pages(GFP_KERNEL | 0x500, 0)));
+	expect_panic("alloc_pages: unknown flags 0x1400, from *", drop(alloc_pages(GFP_KERNEL | 0x1400, 0)));
 	expect_panic("alloc_pages_bulk: unknown flags 0x80000000, from *",
 	             (void)alloc_pages_bulk(1U << 31, 1, pages));
+}
+
+static void expect_contradiction(gfp_t gfp, const char *what)
+{
+	static char pattern[128];
+
+	assert_string_equal(gfp_contradiction(gfp), what);
+	format_buffer(pattern, sizeof(pattern), "alloc_pages: %s, from *", what);
+	expect_panic(pattern, drop(alloc_pages(gfp, 0)));
+	format_buffer(pattern, sizeof(pattern), "alloc_pages_bulk: %s, from *", what);
+	expect_panic(pattern, (void)alloc_pages_bulk(gfp, 1, pages));
+	format_buffer(pattern, sizeof(pattern), "alloc_pages_exact: %s, from *", what);
+	expect_panic(pattern, assert_null(alloc_pages_exact(1, gfp)));
+}
+
+static void flags_that_contradict_each_other_are_named(void)
+{
+	expect_contradiction(GFP_KERNEL | __GFP_NORETRY | __GFP_NOFAIL, "__GFP_NORETRY with __GFP_NOFAIL");
+	expect_contradiction(GFP_KERNEL | __GFP_NORETRY | __GFP_RETRY_MAYFAIL,
+	                     "__GFP_NORETRY with __GFP_RETRY_MAYFAIL");
+	expect_contradiction(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOFAIL,
+	                     "__GFP_RETRY_MAYFAIL with __GFP_NOFAIL");
+	expect_contradiction(GFP_KERNEL | GFP_EFFORT, "__GFP_NORETRY with __GFP_NOFAIL");
+	expect_contradiction(GFP_ATOMIC | __GFP_NOFAIL, "__GFP_NOFAIL without __GFP_RECLAIM");
+	expect_contradiction(GFP_DMA | __GFP_RETRY_MAYFAIL, "__GFP_RETRY_MAYFAIL without __GFP_RECLAIM");
+	drop(alloc_pages(__GFP_NORETRY, 0)); /* does not reclaim, and would not for long */
 }
 
 static void what_may_reclaim_is_caught_in_interrupts(void)
@@ -340,6 +366,67 @@ static void what_a_shrinker_asks_for_is_not_reclaimed_for(void)
 	assert_int_equal(reclaimed_inside, 0);
 }
 
+/* Memory for itself, with none left, and with one frame left. */
+static struct page *asked_with_nothing_left, *asked_with_one_left;
+static size_t times_asking;
+
+static size_t shrink_by_asking(void)
+{
+	times_asking++;
+	asked_with_nothing_left = alloc_pages(GFP_DMA | __GFP_RECLAIM | __GFP_RETRY_MAYFAIL, 0);
+	hoard_give(&hoard, zones[ZONE_DMA].reserve + 1);
+	asked_with_one_left = alloc_pages(GFP_DMA | GFP_KERNEL, 0);
+	return 0;
+}
+
+static void a_shrinker_that_asks_is_given_what_is_there_and_refused_what_is_not(void)
+{
+	static struct shrinker shrinker = {.name = "test, asking", .shrink = shrink_by_asking};
+
+	hoard_zone(ZONE_DMA, GFP_DMA | __GFP_HIGH);
+	register_shrinker(&shrinker);
+	times_asking = 0;
+	expect_warning("alloc_pages: order 0 refused, flags 0x209 "
+	               "(__GFP_DMA|__GFP_RECLAIM|__GFP_RETRY_MAYFAIL), from *",
+	               (void)reclaim_pages());
+	list_del(&shrinker.link);
+	drop(asked_with_one_left);
+	hoard_release(&hoard);
+	assert_int_equal(times_asking, 1);
+	assert_null(asked_with_nothing_left);
+	assert_non_null(asked_with_one_left);
+}
+
+/* Which shrinkers ran, in turn. */
+static char order_seen[8];
+
+static size_t shrink_first(void)
+{
+	order_seen[strlen(order_seen)] = '1';
+	return 0;
+}
+
+static size_t shrink_second(void)
+{
+	order_seen[strlen(order_seen)] = '2';
+	return 0;
+}
+
+static void what_was_registered_last_gives_back_first(void)
+{
+	static struct shrinker first = {.name = "test, first", .shrink = shrink_first},
+	                       second = {.name = "test, second", .shrink = shrink_second};
+
+	memset(order_seen, 0, sizeof(order_seen));
+	register_shrinker(&first);
+	register_shrinker(&second);
+	(void)reclaim_pages();
+	(void)reclaim_pages();
+	list_del(&first.link);
+	list_del(&second.link);
+	assert_string_equal(order_seen, "2121");
+}
+
 static void nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics(void)
 {
 	use_test_shrinker();
@@ -355,7 +442,7 @@ static void nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics(v
 	expect_panic("alloc_pages: order 0 with __GFP_NOFAIL from *: out of memory",
 	             drop(alloc_pages(GFP_DMA | GFP_KERNEL | __GFP_NOFAIL, 0)));
 	expect_panic("alloc_pages_bulk: order 0 with __GFP_NOFAIL from *: out of memory",
-	             (void)alloc_pages_bulk(GFP_DMA | __GFP_NOFAIL, 1, pages));
+	             (void)alloc_pages_bulk(GFP_DMA | GFP_KERNEL | __GFP_NOFAIL, 1, pages));
 	hoard_release(&hoard);
 }
 
@@ -827,10 +914,13 @@ static const struct test_case cases[] = {
         TEST_CASE(nowarn_is_silent),
         TEST_CASE(an_order_too_large_is_refused_not_served_smaller),
         TEST_CASE(unknown_flags_are_named),
+        TEST_CASE(flags_that_contradict_each_other_are_named),
         TEST_CASE(what_may_reclaim_is_caught_in_interrupts),
         TEST_CASE(no_shrinker_runs_under_a_lock),
         TEST_CASE(shrinkers_run_before_a_request_is_refused),
         TEST_CASE(what_a_shrinker_asks_for_is_not_reclaimed_for),
+        TEST_CASE(a_shrinker_that_asks_is_given_what_is_there_and_refused_what_is_not),
+        TEST_CASE(what_was_registered_last_gives_back_first),
         TEST_CASE(nofail_reclaims_again_and_again_then_takes_the_reserve_then_panics),
         TEST_CASE(memory_that_may_be_waited_for_is_not_asked_for_under_a_lock),
         TEST_CASE(five_pages_hold_five),

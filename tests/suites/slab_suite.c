@@ -694,8 +694,12 @@ static void flags_that_a_cache_cannot_honour_are_reported(void)
 
 	expect_panic("kmem_cache_alloc: flags 0x1 mean nothing to cache test-flags, asked by *",
 	             held[0] = kmem_cache_alloc(cache, GFP_DMA));
-	expect_panic("kmem_cache_alloc: flags 0x100 mean nothing to cache test-flags, asked by *",
-	             held[0] = kmem_cache_alloc(cache, GFP_KERNEL | 0x100));
+	expect_panic("kmem_cache_alloc: flags 0x400 mean nothing to cache test-flags, asked by *",
+	             held[0] = kmem_cache_alloc(cache, GFP_KERNEL | 0x400));
+	expect_panic("kmem_cache_alloc: __GFP_NORETRY with __GFP_NOFAIL, cache test-flags, asked by *",
+	             held[0] = kmem_cache_alloc(cache, GFP_KERNEL | __GFP_NORETRY | __GFP_NOFAIL));
+	expect_panic("kmem_cache_alloc: __GFP_NOFAIL without __GFP_RECLAIM, cache test-flags, asked by *",
+	             held[0] = kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOFAIL));
 	expect_panic("kmem_cache_alloc: zeroing would undo the constructor of cache test-built, asked by *",
 	             held[0] = kmem_cache_zalloc(built, GFP_KERNEL));
 	held[0] = kmem_cache_alloc(cache, GFP_KERNEL | __GFP_HIGHMEM);

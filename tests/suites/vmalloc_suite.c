@@ -510,8 +510,8 @@ static void requests_that_make_no_sense_fail_with_one_warning_each(void)
 	               assert_null(arguments(1, 1, VMALLOC_END, VMALLOC_START, GFP_KERNEL, READWRITE, 0, 0)));
 	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: bad area flags",
 	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL, READWRITE, VM_IOREMAP, 0)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x108, from *: bad gfp flags",
-	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL | 1U << 8, READWRITE, 0, 0)));
+	expect_warning("vmalloc: 1 bytes, gfp 0x408, from *: bad gfp flags",
+	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL | 1U << 10, READWRITE, 0, 0)));
 	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: no such node",
 	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL, READWRITE, 0, 1)));
 	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: bad protection",

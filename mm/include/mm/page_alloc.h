@@ -116,8 +116,8 @@ void free_page_list(struct page_list *list);
 
 /*
  * What can give memory back when an allocation would be refused. `shrink` frees what it can without waiting
- * and returns the number of frames. It is called on one CPU at a time, with no spinlock held; it may free, and what it
- * allocates is refused rather than reclaimed.
+ * and returns the number of frames. It is called on one CPU at a time, the latest registered first, with no spinlock held; it
+ * may free, and what it allocates is refused rather than reclaimed.
  */
 struct shrinker {
 	const char *name;
@@ -131,6 +131,20 @@ void register_shrinker(struct shrinker *shrinker);
  * that could not use them. Waits while another CPU reclaims. Not in interrupts, no lock held.
  */
 size_t reclaim_pages(void);
+
+/*
+ * What a request with `gfp` that found nothing may do about it, for the `round`-th time from 0 (<mm/gfp.h>): frames that
+ * this brought within reach; 0 ends the rounds. The caller looks again after each. Contexts as the flags say.
+ */
+size_t reclaim_for(gfp_t gfp, unsigned round);
+
+/*
+ * Around a call of those who give something else back than memory: one CPU at a time does either, and whoever asks for
+ * memory or virtual space in between is refused, not reclaimed for. False, and nothing to end, if this CPU is in between
+ * already. Contexts as for reclaim_pages().
+ */
+bool reclaim_begin(void) MUST_USE;
+void reclaim_end(void);
 
 /* Empties every CPU's lists into the buddies. Contexts as for reclaim_pages(). */
 void drain_all_pages(void);
