@@ -181,11 +181,10 @@ static bool area_map(const struct vmap_area *area, const struct request *want)
 }
 
 /*
- * Enters, then maps, an area that is there; what was asked for begins `offset` bytes into it. Its address, or NULL after a
- * warning, with area and mapping given back.
+ * Enters, then maps, an area that is there. The address of what was asked for in it, or NULL after a warning, with area and
+ * mapping given back.
  */
-static void *device_fill(struct device_mapping *device, struct vmap_area *area, const struct request *want,
-                         size_t offset)
+static void *device_fill(struct device_mapping *device, struct vmap_area *area, const struct request *want)
 {
 	struct device_mapping other = {0};
 
@@ -197,9 +196,9 @@ static void *device_fill(struct device_mapping *device, struct vmap_area *area, 
 	};
 	if (unlikely(!device_enter(device, &other))) {
 		warn("%s: %zu bytes, gfp 0x%x, from %pS: %s, but 0x%lx-0x%lx is mapped %s from %pS",
-		     want->call, want->size - offset, want->gfp, want->caller, memory_type_name(device->type),
-		     other.range.start.raw, other.range.end.raw, memory_type_name(other.type),
-		     code_address(other.caller));
+		     want->call, want->size - want->offset, want->gfp, want->caller,
+		     memory_type_name(device->type), other.range.start.raw, other.range.end.raw,
+		     memory_type_name(other.type), code_address(other.caller));
 		area_cancel(area);
 		kfree(device);
 		return NULL;
@@ -207,9 +206,9 @@ static void *device_fill(struct device_mapping *device, struct vmap_area *area, 
 	if (unlikely(!area_map(area, want))) {
 		device_forget(area);
 		area_cancel(area);
-		return run_out(want, "no page-table page");
+		return refuse(want, "no page-table page");
 	}
-	return (char *)area_publish(area) + offset;
+	return (char *)area_publish(area) + want->offset;
 }
 
 static void *map_device(const char *call, const void *caller, uint64_t phys, size_t size,
@@ -232,18 +231,19 @@ static void *map_device(const char *call, const void *caller, uint64_t phys, siz
 		return refuse(&want, fault);
 
 	/* The offset into the first page belongs to the area. */
+	want.offset = offset;
 	want.size += offset;
 	want.phys_addr = phys - offset;
 	want.align = device_align(want.size);
 	struct device_mapping *device = kmalloc(sizeof(*device), META_GFP(want.gfp));
 	if (unlikely(!device))
-		return run_out(&want, "no area descriptor");
+		return refuse(&want, "no area descriptor");
 	struct vmap_area *area = area_reserve(&want);
 	if (unlikely(!area)) {
 		kfree(device);
 		return NULL;
 	}
-	return device_fill(device, area, &want, offset);
+	return device_fill(device, area, &want);
 }
 
 void *ioremap(uint64_t phys, size_t size)

@@ -60,6 +60,7 @@
 #include <mm/lock_rank.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
+#include <mm/vmap_notifier.h>
 #include "mm_internal.h"
 #include "vmalloc_internal.h"
 
@@ -110,18 +111,15 @@ struct request request_anywhere(const char *call, const void *caller, size_t siz
 
 void *refuse(const struct request *want, const char *reason)
 {
+	size_t size = want->size - want->offset;
+
+	if (unlikely(want->gfp & __GFP_NOFAIL))
+		panic("%s: %zu bytes, gfp 0x%x, from %pS: %s, and it must not fail", want->call, size,
+		      want->gfp, want->caller, reason);
 	if (!(want->gfp & __GFP_NOWARN))
-		warn("%s: %zu bytes, gfp 0x%x, from %pS: %s", want->call, want->size, want->gfp, want->caller,
+		warn("%s: %zu bytes, gfp 0x%x, from %pS: %s", want->call, size, want->gfp, want->caller,
 		     reason);
 	return NULL;
-}
-
-void *run_out(const struct request *want, const char *reason)
-{
-	if (unlikely(want->gfp & __GFP_NOFAIL))
-		panic("%s: %zu bytes, gfp 0x%x, from %pS: %s, and it must not fail", want->call, want->size,
-		      want->gfp, want->caller, reason);
-	return refuse(want, reason);
 }
 
 const char *request_fault(const struct request *want)
@@ -135,6 +133,8 @@ const char *request_fault(const struct request *want)
 		return "bad protection";
 	if (want->gfp & ~GFP_ALL)
 		return "bad gfp flags";
+	if (gfp_contradiction(want->gfp))
+		return gfp_contradiction(want->gfp);
 	if (!is_power_of_two(want->align))
 		return "bad alignment";
 	if (want->within.start.raw >= want->within.end.raw || want->within.start.raw < window().start.raw ||
@@ -157,16 +157,25 @@ static size_t best_align(const struct request *want)
 	return max_u64(want->align, want->large_align);
 }
 
+static struct vmap_area *node_take(const struct request *want)
+{
+	struct vmap_area *node = kmem_cache_alloc(vmalloc_state.nodes, META_GFP(want->gfp));
+
+	if (unlikely(!node && (want->gfp & __GFP_NOFAIL)))
+		node = kmem_cache_alloc(vmalloc_state.nodes, META_GFP(want->gfp) | __GFP_HIGH);
+	return node;
+}
+
 /* The donation for one carving. The second node only if the fit may lie inside a hole. */
 static bool nodes_take(struct vmap_area *nodes[VA_CARVE_NODES_MAX], const struct request *want)
 {
 	bool inside = best_align(want) > PAGE_SIZE || want->within.start.raw > window().start.raw;
 
-	nodes[0] = kmem_cache_alloc(vmalloc_state.nodes, META_GFP(want->gfp));
+	nodes[0] = node_take(want);
 	nodes[1] = NULL;
 	if (!nodes[0] || !inside)
 		return nodes[0];
-	nodes[1] = kmem_cache_alloc(vmalloc_state.nodes, META_GFP(want->gfp));
+	nodes[1] = node_take(want);
 	if (!nodes[1])
 		nodes_give(nodes, 1);
 	return nodes[1];
@@ -181,19 +190,46 @@ static void area_begin(struct vmap_area *area, const struct request *want)
 	area_set_flags(area, want->flags | VM_UNINITIALIZED);
 }
 
+/* Bytes of the window. pre: size <= the window's */
+static size_t area_span(const struct request *want)
+{
+	return align_up(want->size, PAGE_SIZE) + (want->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
+}
+
 /* Out of the window's holes; NULL if none fits. Donated nodes are used up as they are needed. */
 static struct vmap_area *area_carve(const struct request *want, struct vmap_area *nodes[VA_CARVE_NODES_MAX])
 {
-	size_t span = align_up(want->size, PAGE_SIZE) + (want->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
-
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
 	struct vmap_area *area =
-	        va_space_alloc(&vmalloc_state.space, span, best_align(want), want->within, nodes);
+	        va_space_alloc(&vmalloc_state.space, area_span(want), best_align(want), want->within, nodes);
 	if (unlikely(!area && want->large_align > want->align))
-		area = va_space_alloc(&vmalloc_state.space, span, want->align, want->within, nodes);
+		area = va_space_alloc(&vmalloc_state.space, area_span(want), want->align, want->within,
+		                      nodes);
 	if (area)
 		area_begin(area, want);
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
+	return area;
+}
+
+/* After so many rounds in which something was given back, but did not help. */
+static bool may_go_on(const struct request *want, unsigned rounds)
+{
+	return (want->gfp & __GFP_RECLAIM) && (rounds < RECLAIM_ATTEMPTS || gfp_persists(want->gfp, rounds));
+}
+
+/* There was no such hole: what CPUs keep may be what is missing, then what others give up. */
+static struct vmap_area *area_carve_hard(const struct request *want,
+                                         struct vmap_area *nodes[VA_CARVE_NODES_MAX])
+{
+	struct vmap_area *area = NULL;
+	unsigned rounds = 0;
+
+	if (want->gfp & __GFP_RECLAIM) {
+		do {
+			vmap_ranges_purge(); /* what notifiers free waits for this as well */
+			area = area_carve(want, nodes);
+		} while (!area && !(want->gfp & __GFP_NORETRY) && may_go_on(want, rounds++) && vmap_notify());
+	}
 	return area;
 }
 
@@ -208,8 +244,9 @@ struct vmap_area *area_reserve(const struct request *want)
 {
 	struct vmap_area *nodes[VA_CARVE_NODES_MAX], *area = NULL;
 
-	if (want->size > vrange_size(want->within) || fault_injected(want->gfp))
-		return run_out(want, "no virtual space");
+	if (want->size > vrange_size(want->within) || area_span(want) > vrange_size(want->within) ||
+	    fault_injected(want->gfp))
+		return refuse(want, "no virtual space");
 	if (is_ordinary(want))
 		area = vmap_range_take(pages_for(want->size));
 	if (area) {
@@ -217,17 +254,14 @@ struct vmap_area *area_reserve(const struct request *want)
 	} else {
 		vmap_ranges_undefer();
 		if (!nodes_take(nodes, want))
-			return run_out(want, "no area descriptor");
+			return refuse(want, "no area descriptor");
 		area = area_carve(want, nodes);
-		if (unlikely(!area &&
-		             (want->gfp & __GFP_RECLAIM))) { /* what CPUs keep may be what is missing */
-			vmap_ranges_purge();
-			area = area_carve(want, nodes);
-		}
+		if (unlikely(!area))
+			area = area_carve_hard(want, nodes);
 		nodes_give(nodes, VA_CARVE_NODES_MAX);
 	}
 	if (unlikely(!area))
-		return run_out(want, "no virtual space");
+		return refuse(want, "no virtual space");
 	if (area_owns_frames(area))
 		count_add(&vmalloc_state.nr_pages, area_data_pages(area));
 	return area;
@@ -294,7 +328,9 @@ static void frames_disown_list(const struct page_list *list)
 
 bool may_try_again(const struct request *want, unsigned *attempts)
 {
-	return (want->gfp & __GFP_RECLAIM) && ++*attempts < RECLAIM_ATTEMPTS && reclaim_pages();
+	unsigned rounds = (*attempts)++;
+
+	return may_go_on(want, rounds) && reclaim_for(want->gfp, rounds);
 }
 
 /*
@@ -346,11 +382,22 @@ static bool map_frames(vaddr_t at, struct page *const *pages, size_t count, cons
 	return true;
 }
 
+/* As many of `count` new frames as there are. */
+static size_t frames_take(struct page **pages, size_t count, const struct request *want)
+{
+	gfp_t gfp = gfp_may_fail(want->gfp) | __GFP_NOWARN;
+	size_t got = alloc_pages_bulk(gfp, count, pages);
+
+	if (unlikely(got < count && (want->gfp & __GFP_NOFAIL)))
+		got += alloc_pages_bulk(gfp | __GFP_HIGH, count - got, pages + got);
+	return got;
+}
+
 /* `count` new frames at `at`; NULL, or what there was none of. */
 static const char *fill_batch(struct vmap_area *area, vaddr_t at, size_t count, const struct request *want)
 {
 	struct page *pages[FILL_BATCH];
-	size_t got = alloc_pages_bulk(want->gfp | __GFP_NOWARN, count, pages);
+	size_t got = frames_take(pages, count, want);
 
 	if (unlikely(got < count)) {
 		free_pages_bulk(got, pages);
@@ -369,8 +416,7 @@ static const char *fill_batch(struct vmap_area *area, vaddr_t at, size_t count, 
 /* A block and a leaf at `at`, if both can be had without effort. */
 static bool fill_large(struct vmap_area *area, vaddr_t at, const struct request *want)
 {
-	gfp_t gfp = (want->gfp & ~(__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN;
-	struct page *block = alloc_pages(gfp, LARGE_ORDER);
+	struct page *block = alloc_pages(AT_HAND_GFP(want->gfp), LARGE_ORDER);
 
 	if (unlikely(!block))
 		return false;
@@ -477,7 +523,7 @@ static void *allocate(const struct request *want)
 	const char *lacking = area_fill(area, want);
 	if (unlikely(lacking)) {
 		vmap_area_dissolve(area, want->caller);
-		return run_out(want, lacking);
+		return refuse(want, lacking);
 	}
 	return area_publish(area);
 }
@@ -730,7 +776,7 @@ void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgpro
 		} else {
 			vmap_area_dissolve(area, caller);
 		}
-		return run_out(&want, "no page-table page");
+		return refuse(&want, "no page-table page");
 	}
 	return area_publish(area);
 }
@@ -770,14 +816,18 @@ void *kvmalloc(size_t size, gfp_t gfp)
 	/* Up to a page there is nothing that vmalloc could do better; in an interrupt it can do nothing at all. */
 	if (size <= PAGE_SIZE || in_interrupt())
 		return kmalloc(size, gfp);
-	/* One block if there is one at hand: nobody is made to give memory back for it while single frames would do. */
-	void *memory = kmalloc(size, (gfp & ~(__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN);
-	if (memory)
-		return memory;
 	struct request want =
 	        request_anywhere("kvmalloc", (void *)CALLER_ADDRESS, size, VM_ALLOC, PAGE_KERNEL);
 	want.gfp = gfp;
-	return allocate(&want);
+	const char *fault = request_fault(&want);
+	if (unlikely(fault))
+		return refuse(&want, fault);
+	/*
+	 * One block if there is one at hand: nobody is made to give memory back for it while single frames would do. As in
+	 * Linux, who says __GFP_RETRY_MAYFAIL wants a block that much.
+	 */
+	void *memory = kmalloc(size, gfp & __GFP_RETRY_MAYFAIL ? gfp | __GFP_NOWARN : AT_HAND_GFP(gfp));
+	return memory ? memory : allocate(&want);
 }
 
 void kvfree(const void *address)

@@ -54,14 +54,26 @@ static inline void count_sub(size_t *count, size_t n)
 
 /* ---- vmalloc.c: from a request to an area ---- */
 
-/* What an allocation of metadata inherits of the caller's flags: neither the zone nor the contents, never a warning. */
-#define META_GFP(gfp) (((gfp) & (__GFP_RECLAIM | __GFP_HIGH | __GFP_NOFAIL)) | __GFP_NOWARN)
+/*
+ * What an allocation of metadata inherits of the caller's flags: neither the zone nor the contents, never a warning. Nor the
+ * panic of __GFP_NOFAIL: that is refuse()'s, who knows what it is all for, once everything is undone.
+ */
+#define META_GFP(gfp) ((gfp_may_fail(gfp) & (__GFP_RECLAIM | __GFP_HIGH | GFP_EFFORT)) | __GFP_NOWARN)
+
+/* For what can be done without: nobody gives anything for it, and nobody hears of its refusal. */
+#define AT_HAND_GFP(gfp) (((gfp) & ~(__GFP_RECLAIM | __GFP_HIGH | GFP_EFFORT)) | __GFP_NOWARN)
+
+static inline gfp_t gfp_may_fail(gfp_t gfp)
+{
+	return gfp & __GFP_NOFAIL ? (gfp ^ __GFP_NOFAIL) | __GFP_RETRY_MAYFAIL : gfp;
+}
 
 /* What is wanted, and by whom: the arguments of every allocating call, in one form. */
 struct request {
 	const char *call; /* for reports */
 	const void *caller;
-	size_t size; /* bytes; without the guard */
+	size_t size;   /* bytes; without the guard */
+	size_t offset; /* of these in front of what was asked for, to the start of a page */
 	size_t align;
 	size_t large_align; /* where large leaves could be used; 0: nowhere. Not if there is no room for it */
 	struct vrange within;
@@ -78,9 +90,8 @@ struct request request_anywhere(const char *call, const void *caller, size_t siz
 /* Why the arguments that every call has cannot be served, or NULL. */
 const char *request_fault(const struct request *want) MUST_USE;
 
-/* The warning; NULL. The second for what there was none of: panics if the request must not fail. */
+/* The warning; NULL. Panics if the request must not fail. pre: nothing is left of it */
 void *refuse(const struct request *want, const char *reason);
-void *run_out(const struct request *want, const char *reason);
 
 /* A busy area without mappings, or NULL after a warning. pre: request_fault() had nothing to say */
 struct vmap_area *area_reserve(const struct request *want) MUST_USE;
@@ -94,8 +105,8 @@ void area_cancel(struct vmap_area *area);
 void *area_publish(struct vmap_area *area);
 
 /*
- * Tables are taken with the page table's lock held, where nothing can be reclaimed: that happens out here. True if another
- * attempt may succeed. Not for ever: what is reclaimed may always go to others. *attempts begins at 0.
+ * Tables are taken with the page table's lock held, where nothing can be reclaimed: that happens out here, as often as
+ * <mm/gfp.h> says. True if another attempt may succeed. *attempts begins at 0.
  */
 bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
 

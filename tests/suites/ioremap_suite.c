@@ -338,39 +338,7 @@ static void random_decisions_agree_with_a_count_per_page_and_type(void)
 	assert_like_before();
 }
 
-/* ---- Refusals ----------------------------------------------------------------------------------------------------- */
-
-static void what_is_no_device_is_refused_with_one_warning(void)
-{
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	uint64_t end = ram->at[ram->count - 1].end.raw;
-
-	mm_fingerprint(&before);
-	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
-		test_step(i);
-		format_buffer(words, sizeof(words), "%s: 1 bytes, gfp 0x8, from *: ordinary RAM",
-		              calls[i].name);
-		expect_warning(words, assert_null(calls[i].map(ram->at[0].start.raw, 1)));
-	}
-	expect_warning("ioremap: 0 bytes, gfp 0x8, from *: zero size", assert_null(ioremap(no_ram(), 0)));
-	expect_warning("ioremap: 2 bytes, gfp 0x8, from *: ordinary RAM", assert_null(ioremap(end - 1, 2)));
-	if (ram->count > 1) /* from a hole up into RAM */
-		expect_warning("ioremap: 2 bytes, gfp 0x8, from *: ordinary RAM",
-		               assert_null(ioremap(ram->at[ram->count - 1].start.raw - 1, 2)));
-	expect_warning("ioremap: 2 bytes, gfp 0x8, from *: no such physical address",
-	               assert_null(ioremap((1UL << mm_state.physical_bits) - 1, 2)));
-	expect_warning("ioremap: 2 bytes, gfp 0x8, from *: no such physical address",
-	               assert_null(ioremap(UINT64_MAX, 2)));
-	static void *device;
-	static unsigned bits;
-	bits = mm_state.physical_bits;
-	mm_state.physical_bits = 52; /* as if the CPU had addresses for more than the window holds */
-	expect_warning("ioremap: * bytes, gfp 0x8, from *: no virtual space",
-	               device = ioremap(no_ram(), VMALLOC_END - VMALLOC_START));
-	mm_state.physical_bits = bits;
-	assert_null(device);
-	assert_like_before();
-}
+/* ---- Failures ----------------------------------------------------------------------------------------------------- */
 
 static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 {
@@ -525,7 +493,6 @@ static const struct test_case cases[] = {
         TEST_CASE(the_same_type_overlaps_and_the_last_to_go_frees_the_range),
         TEST_CASE(what_is_unmapped_may_be_mapped_with_every_type_in_turn),
         TEST_CASE(random_decisions_agree_with_a_count_per_page_and_type),
-        TEST_CASE(what_is_no_device_is_refused_with_one_warning),
         TEST_CASE(every_failure_inside_leaves_no_trace_and_one_warning),
         TEST_CASE(without_tables_the_registry_forgets_the_mapping_again),
         TEST_CASE(the_verifier_sees_D1_a_mapping_in_the_wrong_tree),

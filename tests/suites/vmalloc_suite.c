@@ -1,5 +1,5 @@
 /*
- * vmalloc on the live system: what it gives, what it refuses and in which words, that every failure leaves no trace, and
+ * vmalloc on the live system: what it gives, in which words it reports mistakes, that every failure leaves no trace, and
  * that its verifier sees each kind of damage.
  */
 #include <arch/irq.h>
@@ -80,6 +80,8 @@ static void *take_within(size_t size, size_t align, uintptr_t start, uintptr_t e
 {
 	return __vmalloc_node_range(size, align, start, end, gfp, PAGE_KERNEL, 0, NUMA_NO_NODE, SOMEWHERE);
 }
+
+#define WINDOW VMALLOC_START, VMALLOC_END
 
 /* Two addresses of the window that no other area is near: a test needs its neighbourhood for itself. */
 static uintptr_t remote(void)
@@ -473,103 +475,6 @@ static void kvmalloc_falls_back_to_vmalloc_without_a_word(void)
 	assert_mapped_exactly(area, 5 * PAGE_SIZE);
 	assert_int_equal(vm_peek(area + 5 * PAGE_SIZE - 1), 0);
 	kvfree(area);
-}
-
-/* ---- What it refuses ---------------------------------------------------------------------------------------------- */
-
-static void *arguments(size_t size, size_t align, unsigned long start, unsigned long end, gfp_t gfp,
-                       uint64_t prot, unsigned long flags, int node)
-{
-	return __vmalloc_node_range(size, align, start, end, gfp, (pgprot_t){prot}, flags, node, SOMEWHERE);
-}
-
-#define WINDOW    VMALLOC_START, VMALLOC_END
-#define READWRITE (PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC)
-
-static void requests_that_make_no_sense_fail_with_one_warning_each(void)
-{
-	unsigned long ram = nr_managed_pages() << PAGE_SHIFT;
-
-	mm_fingerprint(&before);
-	expect_warning("vmalloc: 0 bytes, gfp 0x8, from *: zero size", assert_null(vmalloc(0)));
-	expect_warning("vmalloc: 0 bytes, gfp 0x28, from *: zero size", assert_null(vzalloc(0)));
-	expect_warning("vmalloc: * bytes, gfp 0x8, from *: more than all RAM", assert_null(vmalloc(ram + 1)));
-	expect_warning("vmalloc: 18446744073709551615 bytes, gfp 0x8, from *: more than all RAM",
-	               assert_null(vmalloc(SIZE_MAX)));
-	expect_warning("kvmalloc: 18446744073709551615 bytes, gfp 0x8, from *: more than all RAM",
-	               assert_null(kvmalloc(SIZE_MAX, GFP_KERNEL)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: bad alignment",
-	               assert_null(arguments(1, 3 * PAGE_SIZE, WINDOW, GFP_KERNEL, READWRITE, 0, 0)));
-	expect_warning(
-	        "vmalloc: 1 bytes, gfp 0x8, from *: range outside the vmalloc window",
-	        assert_null(arguments(1, 1, VMALLOC_START - 1, VMALLOC_END, GFP_KERNEL, READWRITE, 0, 0)));
-	expect_warning(
-	        "vmalloc: 1 bytes, gfp 0x8, from *: range outside the vmalloc window",
-	        assert_null(arguments(1, 1, VMALLOC_START, VMALLOC_END + 1, GFP_KERNEL, READWRITE, 0, 0)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: range outside the vmalloc window",
-	               assert_null(arguments(1, 1, VMALLOC_END, VMALLOC_START, GFP_KERNEL, READWRITE, 0, 0)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: bad area flags",
-	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL, READWRITE, VM_IOREMAP, 0)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x408, from *: bad gfp flags",
-	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL | 1U << 10, READWRITE, 0, 0)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: no such node",
-	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL, READWRITE, 0, 1)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: bad protection",
-	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL, PTE_WRITE | PTE_NO_EXEC, 0, 0)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: bad protection",
-	               assert_null(arguments(1, 1, WINDOW, GFP_KERNEL, READWRITE | PTE_USER, 0, 0)));
-	assert_like_before();
-}
-
-static void requests_that_the_window_cannot_serve_fail_with_one_warning_each(void)
-{
-	uintptr_t start = remote();
-
-	mm_fingerprint(&before);
-	expect_warning(
-	        "vmalloc: 4097 bytes, gfp 0x8, from *: no virtual space",
-	        assert_null(arguments(4097, 1, start, start + 2 * PAGE_SIZE, GFP_KERNEL, READWRITE, 0, 0)));
-	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: no virtual space",
-	               assert_null(arguments(1, 1UL << 63, WINDOW, GFP_KERNEL, READWRITE, 0, 0)));
-	expect_warning("get_vm_area: 18446744073709551615 bytes, gfp 0x8, from *: no virtual space",
-	               assert_null(get_vm_area(SIZE_MAX, VM_MAP)));
-	expect_warning("get_vm_area: 0 bytes, gfp 0x8, from *: zero size",
-	               assert_null(get_vm_area(0, VM_MAP)));
-	expect_warning("get_vm_area: 1 bytes, gfp 0x8, from *: bad area flags",
-	               assert_null(get_vm_area(1, VM_ALLOC)));
-	expect_warning("get_vm_area: 1 bytes, gfp 0x8, from *: bad area flags",
-	               assert_null(get_vm_area(1, VM_MAP | VM_IOREMAP)));
-	assert_like_before();
-}
-
-static void mappings_that_make_no_sense_fail_with_one_warning_each(void)
-{
-	mm_fingerprint(&before);
-	expect_warning("vmap: 0 bytes, gfp 0x8, from *: zero size",
-	               assert_null(vmap(frames, 0, VM_MAP, PAGE_KERNEL)));
-	expect_warning("vmap: * bytes, gfp 0x8, from *: more than all RAM",
-	               assert_null(vmap(frames, (unsigned)nr_managed_pages() + 1, VM_MAP, PAGE_KERNEL)));
-	expect_warning("vmap: 4096 bytes, gfp 0x8, from *: bad area flags",
-	               assert_null(vmap(frames, 1, VM_ALLOC, PAGE_KERNEL)));
-	assert_like_before();
-}
-
-static void a_refusal_is_silent_when_silence_is_asked_for(void)
-{
-	test_warnings_begin();
-	assert_null(__vmalloc(0, QUIET, PAGE_KERNEL));
-	assert_null(__vmalloc(SIZE_MAX, QUIET, PAGE_KERNEL));
-	assert_null(take_within(PAGE_SIZE, 1, remote(), remote() + PAGE_SIZE, QUIET));
-	assert_int_equal(test_warnings_end(), 0);
-}
-
-static void a_request_that_must_not_fail_panics_when_it_cannot_succeed(void)
-{
-	mm_fingerprint(&before);
-	expect_panic(
-	        "vmalloc: 4096 bytes, gfp 0x88, from *: no virtual space, and it must not fail",
-	        (void)!take_within(PAGE_SIZE, 1, remote(), remote() + PAGE_SIZE, GFP_KERNEL | __GFP_NOFAIL));
-	assert_like_before();
 }
 
 static void writable_and_executable_memory_is_the_callers_mistake(void)
@@ -1413,11 +1318,6 @@ static const struct test_case cases[] = {
         TEST_CASE(a_bare_area_is_filled_by_its_owner_and_emptied_with_it),
         TEST_CASE(kvmalloc_prefers_kmalloc),
         TEST_CASE(kvmalloc_falls_back_to_vmalloc_without_a_word),
-        TEST_CASE(requests_that_make_no_sense_fail_with_one_warning_each),
-        TEST_CASE(requests_that_the_window_cannot_serve_fail_with_one_warning_each),
-        TEST_CASE(mappings_that_make_no_sense_fail_with_one_warning_each),
-        TEST_CASE(a_refusal_is_silent_when_silence_is_asked_for),
-        TEST_CASE(a_request_that_must_not_fail_panics_when_it_cannot_succeed),
         TEST_CASE(writable_and_executable_memory_is_the_callers_mistake),
         TEST_CASE(what_may_not_be_called_in_an_interrupt_is_reported),
         TEST_CASE(what_a_handler_frees_goes_with_the_next_call_outside),

@@ -9,8 +9,12 @@
  *
  * REASON is "no virtual space", "no area descriptor", "no frames", "no page-table page"; or what is wrong with the
  * arguments: "zero size", "more than all RAM", "bad alignment", "bad protection", "bad gfp flags", "bad area flags",
- * "range outside the vmalloc window", "no such node". With __GFP_NOFAIL the first four panic instead: "vmalloc: …: no
- * frames, and it must not fail".
+ * "range outside the vmalloc window", "no such node", or which two flags contradict each other: "__GFP_NORETRY with
+ * __GFP_NOFAIL", … (<mm/gfp.h>). With __GFP_NOFAIL they panic instead, with nothing left behind: "vmalloc: …: no frames, and
+ * it must not fail".
+ *
+ * Before a request is refused for want of memory or space, what CPUs keep is taken back, shrinkers (<mm/page_alloc.h>) or
+ * notifiers (<mm/vmap_notifier.h>) are asked, as hard as its flags say. Calls without flags are GFP_KERNEL.
  *
  * Mistakes panic, with nothing changed. In front stands the call, behind it "from" whom:
  *
@@ -118,7 +122,10 @@ unsigned long vmalloc_to_pfn(const void *address);
 
 bool is_vmalloc_addr(const void *address);
 
-/* kmalloc up to a page and in interrupts; above, one block if there is one at hand without reclaim, else vmalloc. */
+/*
+ * kmalloc up to a page and in interrupts; above, one block if there is one at hand without reclaim, else vmalloc. With
+ * __GFP_RETRY_MAYFAIL, a block is reclaimed for as well before it is given up.
+ */
 void *kvmalloc(size_t size, gfp_t gfp) MUST_USE;
 void kvfree(const void *address);
 

@@ -1,0 +1,1047 @@
+/*
+ * Under pressure, on the live system: how hard each kind of request tries before it is refused, who is asked to give back
+ * and who never is, and the one line that tells of each refusal, by its reason.
+ */
+#include <arch/smp.h>
+#include <mm/kmalloc.h>
+#include <mm/memblock.h>
+#include <mm/mm.h>
+#include <mm/page_alloc.h>
+#include <mm/pagetable.h>
+#include <mm/vmalloc.h>
+#include <mm/vmap_notifier.h>
+#include <hoard.h>
+#include <test/test.h>
+#include "../../mm/mm_internal.h"
+#include "../../mm/vmalloc_internal.h"
+
+#define NORETRY   (GFP_KERNEL | __GFP_NORETRY)
+#define MAYFAIL   (GFP_KERNEL | __GFP_RETRY_MAYFAIL)
+#define NOFAIL    (GFP_KERNEL | __GFP_NOFAIL)
+#define SOMEWHERE ((const void *)0xffffffff80001234UL) /* as a caller */
+
+static struct mm_fingerprint before, after;
+static char words[512];
+
+static void assert_like_before(void)
+{
+	assert_sound(mm_verify());
+	mm_fingerprint(&after);
+	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
+}
+
+/* ---- Nothing left of one kind ------------------------------------------------------------------------------------- */
+
+static struct hoard hoard;
+
+/* Every frame, and all that shrinkers have. */
+static void take_all_frames(void)
+{
+	do
+		hoard_take(&hoard, GFP_ATOMIC, 0);
+	while (reclaim_pages());
+	assert_int_equal(nr_free_pages(), 0);
+}
+
+/* The whole window: each hole is an area without memory, but for what no area fits into. */
+static struct vmap_area *fillers[64];
+static size_t nr_fillers;
+
+static void take_all_space(void)
+{
+	size_t hole;
+
+	vm_unmap_aliases();
+	while ((hole = vmalloc_stats().largest_hole) >= 2 * PAGE_SIZE) {
+		assert_at_most(nr_fillers + 1, ARRAY_SIZE(fillers));
+		fillers[nr_fillers] = get_vm_area(hole, VM_MAP | VM_NO_GUARD);
+		assert_non_null(fillers[nr_fillers]);
+		nr_fillers++;
+	}
+}
+
+static void give_space(void)
+{
+	while (nr_fillers)
+		free_vm_area(fillers[--nr_fillers]);
+}
+
+/* Every descriptor, chained through their first words. */
+static void **descriptors;
+
+static void take_all_descriptors(void)
+{
+	void **node;
+
+	take_all_frames();
+	while ((node = kmem_cache_alloc(vmalloc_state.nodes, GFP_ATOMIC | __GFP_NOWARN))) {
+		*node = descriptors;
+		descriptors = node;
+	}
+}
+
+static void give_descriptors(void)
+{
+	while (descriptors) {
+		void **node = descriptors;
+		descriptors = *node;
+		kmem_cache_free(vmalloc_state.nodes, node);
+	}
+}
+
+/* Tables: the live source, which has none until it rains. */
+static struct page_source *live_source;
+static size_t times_taken;
+static bool (*rains)(void);
+
+static bool take_if_it_rains(struct page_source *source, paddr_t *frame)
+{
+	(void)source;
+	times_taken++;
+	return rains && rains() && live_source->take(live_source, frame);
+}
+
+static void give_to_live_source(struct page_source *source, paddr_t frame)
+{
+	(void)source;
+	live_source->give(live_source, frame);
+}
+
+static struct page_source dry_source = {take_if_it_rains, give_to_live_source};
+
+static void take_all_tables(bool (*until)(void))
+{
+	times_taken = 0;
+	rains = until;
+	live_source = kernel_pagetable.source;
+	kernel_pagetable.source = &dry_source;
+}
+
+static void give_tables(void)
+{
+	if (live_source)
+		kernel_pagetable.source = live_source;
+	live_source = NULL;
+}
+
+/* ---- Who gives back ----------------------------------------------------------------------------------------------- */
+
+/*
+ * A giver, shrinker or notifier: its k-th call gives what the request needs. Each call before says that it gave something,
+ * as if others had had it at once; or, if it has no `progress`, that it gave nothing.
+ */
+static struct {
+	size_t calls, gives_at;
+	bool progress;
+} giver;
+
+enum { NEVER = 0 };
+
+/* Frames beyond the zones' reserves, enough for each of the requests below. */
+static size_t give_enough(void)
+{
+	size_t frames = 64;
+
+	for (unsigned z = 0; z < NR_ZONES; z++)
+		frames += zones[z].reserve;
+	return hoard_give(&hoard, frames);
+}
+
+static size_t shrink(void)
+{
+	if (++giver.calls == giver.gives_at)
+		return give_enough();
+	return giver.progress;
+}
+
+static struct shrinker shrinker = {.name = "test, giver", .shrink = shrink};
+
+static void use_shrinker(size_t gives_at, bool progress)
+{
+	giver.calls = 0;
+	giver.gives_at = gives_at;
+	giver.progress = progress;
+	if (!shrinker.link.next)
+		list_init(&shrinker.link);
+	if (list_empty(&shrinker.link))
+		register_shrinker(&shrinker);
+}
+
+/* ---- Around each case --------------------------------------------------------------------------------------------- */
+
+static struct vmap_notifier notifier;
+static bool notifier_is_registered;
+
+static void end_notifier(void)
+{
+	if (notifier_is_registered)
+		unregister_vmap_purge_notifier(&notifier);
+	notifier_is_registered = false;
+}
+
+static void tear_down(void)
+{
+	if (shrinker.link.next)
+		list_del(&shrinker.link);
+	end_notifier();
+	give_tables();
+	give_descriptors();
+	give_space();
+	hoard_release(&hoard);
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------- */
+
+static bool ask_page(gfp_t gfp)
+{
+	struct page *page = alloc_page(gfp);
+	if (page)
+		__free_page(page);
+	return page;
+}
+
+static bool ask_exact(gfp_t gfp)
+{
+	void *memory = alloc_pages_exact(3 * PAGE_SIZE, gfp);
+	if (memory)
+		free_pages_exact(memory, 3 * PAGE_SIZE);
+	return memory;
+}
+
+static bool ask_range(gfp_t gfp)
+{
+	struct page *page = alloc_pages_range(gfp, 0, prange(0, pfn_to_paddr(page_array_end()).raw));
+	if (page)
+		__free_page(page);
+	return page;
+}
+
+static bool ask_bulk(gfp_t gfp)
+{
+	struct page *pages[40];
+	size_t got = alloc_pages_bulk(gfp, ARRAY_SIZE(pages), pages);
+	free_pages_bulk(got, pages);
+	return got == ARRAY_SIZE(pages);
+}
+
+/* Made before memory is taken away; without a slab, so that its first object needs one. */
+static struct kmem_cache *fresh_cache;
+
+static bool ask_object(gfp_t gfp)
+{
+	void *object = kmem_cache_alloc(fresh_cache, gfp);
+	kmem_cache_free(fresh_cache, object);
+	return object;
+}
+
+static bool ask_kmalloc(gfp_t gfp)
+{
+	void *memory = kmalloc(5 * PAGE_SIZE, gfp);
+	kfree(memory);
+	return memory;
+}
+
+static bool ask_vmalloc(gfp_t gfp)
+{
+	void *area = __vmalloc(20 * PAGE_SIZE, gfp, PAGE_KERNEL);
+	vfree(area);
+	return area;
+}
+
+static bool ask_kvmalloc(gfp_t gfp)
+{
+	void *memory = kvmalloc(20 * PAGE_SIZE, gfp);
+	kvfree(memory);
+	return memory;
+}
+
+static const struct ask {
+	const char *name;
+	bool (*succeeds)(gfp_t gfp);
+	unsigned parts; /* requests for frames that it may make one after the other */
+	const char *panics;
+} asks[] = {
+        {"alloc_page", ask_page, 1, "alloc_pages: order 0 with __GFP_NOFAIL from *: out of memory"},
+        {"alloc_pages_exact", ask_exact, 1,
+         "alloc_pages_exact: order 2 with __GFP_NOFAIL from *: out of memory"},
+        {"alloc_pages_range", ask_range, 1,
+         "alloc_pages_range: order 0 with __GFP_NOFAIL from *: out of memory"},
+        {"alloc_pages_bulk", ask_bulk, 1,
+         "alloc_pages_bulk: order 0 with __GFP_NOFAIL from *: out of memory"},
+        {"kmem_cache_alloc", ask_object, 1, "alloc_pages: order 0 with __GFP_NOFAIL from *: out of memory"},
+        {"kmalloc", ask_kmalloc, 1, "alloc_pages_exact: order 3 with __GFP_NOFAIL from *: out of memory"},
+        {"vmalloc", ask_vmalloc, 2, "vmalloc: 81920 bytes, gfp 0x*, from *: no *, and it must not fail"},
+        {"kvmalloc", ask_kvmalloc, 2, "kvmalloc: 81920 bytes, gfp 0x*, from *: no *, and it must not fail"},
+};
+
+/* Asks with nothing left but what the shrinker gives. */
+static bool asked(const struct ask *ask, gfp_t gfp, size_t gives_at, bool progress)
+{
+	take_all_frames();
+	use_shrinker(gives_at, progress);
+	bool succeeded = ask->succeeds(gfp | __GFP_NOWARN);
+	list_del(&shrinker.link);
+	hoard_release(&hoard);
+	return succeeded;
+}
+
+#define assert_asked(ask, gfp, gives_at, progress, expected, least, most)                  \
+	do {                                                                               \
+		assert_int_equal(asked((ask), (gfp), (gives_at), (progress)), (expected)); \
+		assert_at_least(giver.calls, (least));                                     \
+		assert_at_most(giver.calls, (most));                                       \
+	} while (0)
+
+static void each_kind_of_request_for_memory_tries_as_hard_as_its_flags_say(void)
+{
+	fresh_cache = kmem_cache_create("test-pressure", 1000, 0, 0, NULL);
+	assert_non_null(fresh_cache);
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		const struct ask *ask = &asks[i];
+		test_step(i);
+		mm_fingerprint(&before);
+		/* The third call gives, those before it give to others. */
+		assert_asked(ask, GFP_ATOMIC, 3, true, false, 0, 0);
+		assert_asked(ask, GFP_NOWAIT | __GFP_NORETRY, 3, true, false, 0, 0);
+		assert_asked(ask, NORETRY, 3, true, false, 0, 0);
+		assert_asked(ask, NORETRY, 1, true, false, 0, 0);
+		assert_asked(ask, GFP_KERNEL, 3, true, false, 1, 1);
+		assert_asked(ask, GFP_KERNEL, 1, true, true, 1, 1);
+		assert_asked(ask, MAYFAIL, 3, true, true, 3, 3);
+		assert_asked(ask, NOFAIL, 3, true, true, 3, 3);
+		/* Nothing is given at all. */
+		assert_asked(ask, GFP_KERNEL, NEVER, false, false, 1, 1);
+		assert_asked(ask, MAYFAIL, NEVER, false, false, 1, ask->parts);
+		assert_asked(ask, MAYFAIL, 3, false, false, 1, ask->parts);
+		assert_like_before();
+	}
+	kmem_cache_destroy(fresh_cache);
+}
+
+static void assert_panics(const struct ask *ask)
+{
+	mm_fingerprint(&before);
+	take_all_frames();
+	use_shrinker(NEVER, false);
+	expect_panic(ask->panics, (void)ask->succeeds(NOFAIL));
+	assert_at_least(giver.calls, 1);
+	list_del(&shrinker.link);
+	hoard_release(&hoard);
+	assert_like_before();
+}
+
+static void what_must_not_fail_panics_when_nothing_is_left_that_could_be_given(void)
+{
+	fresh_cache = kmem_cache_create("test-pressure", 1000, 0, 0, NULL);
+	assert_non_null(fresh_cache);
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		test_step(i);
+		assert_panics(&asks[i]);
+	}
+	kmem_cache_destroy(fresh_cache);
+}
+
+static void progress_that_never_helps_ends_a_request_that_may_fail_and_no_other(void)
+{
+	assert_asked(&asks[0], MAYFAIL, GFP_ROUNDS_MAX, true, true, GFP_ROUNDS_MAX, GFP_ROUNDS_MAX);
+	assert_asked(&asks[0], MAYFAIL, GFP_ROUNDS_MAX + 1, true, false, GFP_ROUNDS_MAX, GFP_ROUNDS_MAX);
+	assert_asked(&asks[0], NOFAIL, GFP_ROUNDS_MAX + 1, true, true, GFP_ROUNDS_MAX + 1,
+	             GFP_ROUNDS_MAX + 1);
+}
+
+static void what_must_not_fail_takes_the_reserve_last(void)
+{
+	static const gfp_t gfps[] = {MAYFAIL, NOFAIL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(gfps); i++) {
+		test_step(i);
+		do /* all but the reserves */
+			hoard_take(&hoard, GFP_NOWAIT, 0);
+		while (reclaim_pages());
+		size_t reserves = nr_free_pages();
+		assert_at_least(reserves, 8);
+		use_shrinker(NEVER, false);
+		void *area = __vmalloc(2 * PAGE_SIZE, gfps[i] | __GFP_NOWARN, PAGE_KERNEL);
+		assert_int_equal(area != NULL, gfps[i] == NOFAIL);
+		vfree(area);
+		assert_at_least(giver.calls, 1);
+		list_del(&shrinker.link);
+		hoard_release(&hoard);
+	}
+}
+
+/* Blocks of two frames that this CPU keeps are of no use to who wants one, until they are drained. */
+static void noretry_drains_what_cpus_keep_and_asks_nobody(void)
+{
+	struct page *pair = alloc_pages(GFP_KERNEL, 1);
+
+	assert_non_null(pair);
+	take_all_frames();
+	use_shrinker(1, true);
+	__free_pages(pair, 1);
+	bool got = ask_page(NORETRY | __GFP_HIGH);
+	list_del(&shrinker.link);
+	hoard_release(&hoard);
+	assert_true(got);
+	assert_int_equal(giver.calls, 0);
+}
+
+/* A block that is only tried for takes none of the flags with it. */
+static void large_areas_may_have_any_of_the_flags(void)
+{
+	static const gfp_t gfps[] = {NORETRY, MAYFAIL, NOFAIL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(gfps); i++) {
+		test_step(i);
+		void *area = __vmalloc(2 * PMD_SIZE, gfps[i], PAGE_KERNEL);
+		void *memory = kvmalloc(2 * PMD_SIZE, gfps[i]);
+		assert_non_null(area);
+		assert_non_null(memory);
+		vfree(area);
+		kvfree(memory);
+	}
+}
+
+static void kvmalloc_makes_others_give_for_a_block_only_if_told_to(void)
+{
+	size_t block_calls;
+
+	take_all_frames();
+	use_shrinker(2, true);
+	void *memory = kvmalloc(2 * PAGE_SIZE, MAYFAIL | __GFP_NOWARN);
+	block_calls = giver.calls;
+	bool is_block = memory && !is_vmalloc_addr(memory);
+	kvfree(memory);
+	list_del(&shrinker.link);
+	hoard_release(&hoard);
+	assert_true(is_block);
+	assert_int_equal(block_calls, 2);
+}
+
+/* ---- Page tables -------------------------------------------------------------------------------------------------- */
+
+static size_t rain_at;
+
+static bool it_has_been_asked_often_enough(void)
+{
+	return giver.calls >= rain_at;
+}
+
+/* An area where no table is. */
+static bool ask_remote(gfp_t gfp)
+{
+	uintptr_t at = VMALLOC_START + 2 * PGD_SIZE;
+	void *area = __vmalloc_node_range(PAGE_SIZE, 1, at, VMALLOC_END, gfp, PAGE_KERNEL, 0, NUMA_NO_NODE,
+	                                  SOMEWHERE);
+	vfree(area);
+	vm_unmap_aliases();
+	return area;
+}
+
+static const struct ask remote_ask = {"vmalloc", ask_remote, 1, NULL};
+
+static bool asked_for_tables(gfp_t gfp, size_t rain)
+{
+	rain_at = rain;
+	use_shrinker(NEVER, true);
+	take_all_tables(it_has_been_asked_often_enough);
+	bool succeeded = remote_ask.succeeds(gfp | __GFP_NOWARN);
+	give_tables();
+	list_del(&shrinker.link);
+	return succeeded;
+}
+
+#define assert_asked_for_tables(gfp, rain, expected, expected_calls)           \
+	do {                                                                   \
+		assert_int_equal(asked_for_tables((gfp), (rain)), (expected)); \
+		assert_int_equal(giver.calls, (expected_calls));               \
+	} while (0)
+
+static void page_tables_are_reclaimed_for_as_the_flags_say(void)
+{
+	mm_fingerprint(&before);
+	assert_asked_for_tables(GFP_ATOMIC, 1, false, 0);
+	assert_int_equal(times_taken, 1);
+	struct page *pair = alloc_pages(GFP_KERNEL, 1);
+	assert_non_null(pair);
+	__free_pages(pair, 1); /* there is something to drain: one more attempt, and that is all */
+	assert_asked_for_tables(NORETRY, 1, false, 0);
+	assert_int_equal(times_taken, 2);
+	assert_asked_for_tables(GFP_KERNEL, 3, true, 3);
+	assert_asked_for_tables(GFP_KERNEL, 16, true, 16);
+	assert_asked_for_tables(GFP_KERNEL, 17, false, 16);
+	assert_asked_for_tables(MAYFAIL, 17, true, 17);
+	assert_asked_for_tables(MAYFAIL, GFP_ROUNDS_MAX + 1, false, GFP_ROUNDS_MAX);
+	assert_asked_for_tables(NOFAIL, GFP_ROUNDS_MAX + 1, true, GFP_ROUNDS_MAX + 1);
+	assert_like_before();
+}
+
+/* ---- Virtual space ------------------------------------------------------------------------------------------------ */
+
+/* What the notifier can do without: an area of exactly the range that is asked for. */
+static void *cached_area;
+
+static uintptr_t range_start(void)
+{
+	return VMALLOC_START + PGD_SIZE;
+}
+
+enum { RANGE_PAGES = 5 };
+
+static void *take_range(gfp_t gfp)
+{
+	uintptr_t start = range_start(), end = start + (RANGE_PAGES + 1) * PAGE_SIZE;
+
+	return __vmalloc_node_range(RANGE_PAGES * PAGE_SIZE, 1, start, end, gfp, PAGE_KERNEL, 0, NUMA_NO_NODE,
+	                            SOMEWHERE);
+}
+
+static size_t purge_at_last(struct vmap_notifier *self)
+{
+	assert_ptr_equal(self, &notifier);
+	if (++giver.calls != giver.gives_at)
+		return giver.progress ? PAGE_SIZE : 0;
+	vfree(cached_area);
+	cached_area = NULL;
+	return (RANGE_PAGES + 1) * PAGE_SIZE;
+}
+
+static void use_notifier(size_t (*purge)(struct vmap_notifier *), size_t gives_at, bool progress)
+{
+	end_notifier();
+	giver.calls = 0;
+	giver.gives_at = gives_at;
+	giver.progress = progress;
+	notifier = (struct vmap_notifier){.name = "test", .purge = purge};
+	register_vmap_purge_notifier(&notifier);
+	notifier_is_registered = true;
+}
+
+static bool asked_for_range(gfp_t gfp, size_t gives_at, bool progress)
+{
+	cached_area = take_range(GFP_KERNEL);
+	assert_non_null(cached_area);
+	use_notifier(purge_at_last, gives_at, progress);
+	void *area = take_range(gfp | __GFP_NOWARN);
+	end_notifier();
+	vfree(area);
+	vfree(cached_area);
+	cached_area = NULL;
+	return area;
+}
+
+#define assert_asked_for_range(gfp, gives_at, progress, expected, expected_calls)             \
+	do {                                                                                  \
+		assert_int_equal(asked_for_range((gfp), (gives_at), (progress)), (expected)); \
+		assert_int_equal(giver.calls, (expected_calls));                              \
+	} while (0)
+
+static void virtual_space_is_asked_back_as_the_flags_say(void)
+{
+	mm_fingerprint(&before);
+	assert_asked_for_range(GFP_ATOMIC, 1, true, false, 0);
+	assert_asked_for_range(NORETRY, 1, true, false, 0);
+	assert_asked_for_range(GFP_KERNEL, 1, true, true, 1);
+	assert_asked_for_range(GFP_KERNEL, 16, true, true, 16);
+	assert_asked_for_range(GFP_KERNEL, 17, true, false, 16);
+	assert_asked_for_range(GFP_KERNEL, 2, false, false, 1);
+	assert_asked_for_range(MAYFAIL, 17, true, true, 17);
+	assert_asked_for_range(MAYFAIL, 2, false, false, 1);
+	assert_asked_for_range(MAYFAIL, GFP_ROUNDS_MAX + 1, true, false, GFP_ROUNDS_MAX);
+	assert_asked_for_range(NOFAIL, GFP_ROUNDS_MAX + 1, true, true, GFP_ROUNDS_MAX + 1);
+	assert_like_before();
+}
+
+static void nobody_is_asked_for_space_that_is_there_or_can_never_be(void)
+{
+	uintptr_t start = range_start();
+
+	use_notifier(purge_at_last, NEVER, true);
+	void *area = take_range(GFP_KERNEL);
+	assert_non_null(area);
+	vfree(area);
+	area = take_range(GFP_KERNEL); /* it was there, but for a flush */
+	assert_non_null(area);
+	vfree(area);
+	assert_null(__vmalloc_node_range(PAGE_SIZE, 1, start, start + PAGE_SIZE, GFP_KERNEL | __GFP_NOWARN,
+	                                 PAGE_KERNEL, 0, NUMA_NO_NODE, SOMEWHERE));
+	assert_int_equal(giver.calls, 0);
+}
+
+/* ---- Every call that takes space, and every one that gives it back -------------------------------------------------- */
+
+static uint64_t no_ram(void)
+{
+	const struct memblock_ranges *ram = &mm_memblock()->ram;
+	return align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
+}
+
+static struct page *mapped_page;
+
+static void *space_vmalloc(void)
+{
+	return vmalloc(PAGE_SIZE);
+}
+
+static void *space_vmap(void)
+{
+	return vmap(&mapped_page, 1, VM_MAP, PAGE_KERNEL);
+}
+
+static void *space_area(void)
+{
+	struct vmap_area *area = get_vm_area(PAGE_SIZE, VM_MAP);
+	return area ? (void *)area->va_start : NULL;
+}
+
+static void *space_ioremap(void)
+{
+	return ioremap(no_ram() + 5, 16);
+}
+
+static void give_area(const void *address)
+{
+	if (address)
+		free_vm_area(find_vm_area(address));
+}
+
+static const struct {
+	void *(*take)(void);
+	void (*give)(const void *address);
+} spaces[] = {
+        {space_vmalloc, vfree}, {space_vmap, vunmap}, {space_area, give_area}, {space_ioremap, iounmap}};
+
+static size_t given_by; /* one of spaces[] */
+
+static size_t purge_cached(struct vmap_notifier *self)
+{
+	(void)self;
+	size_t bytes = cached_area ? 2 * PAGE_SIZE : 0;
+
+	giver.calls++;
+	spaces[given_by].give(cached_area);
+	cached_area = NULL;
+	return bytes;
+}
+
+static void every_call_has_the_space_that_every_other_gives_back(void)
+{
+	mapped_page = alloc_page(GFP_KERNEL);
+	assert_non_null(mapped_page);
+	for (size_t i = 0; i < ARRAY_SIZE(spaces) * ARRAY_SIZE(spaces); i++) {
+		test_step(i);
+		size_t taken_by = i % ARRAY_SIZE(spaces);
+		given_by = i / ARRAY_SIZE(spaces);
+		cached_area = spaces[given_by].take();
+		assert_non_null(cached_area);
+		take_all_space();
+		use_notifier(purge_cached, NEVER, false);
+		void *area = spaces[taken_by].take();
+		test_warnings_begin();
+		void *second = spaces[taken_by].take();
+		unsigned long warnings = test_warnings_end();
+		end_notifier();
+		spaces[taken_by].give(area);
+		give_space();
+		assert_non_null(area);
+		assert_null(second);
+		assert_int_equal(warnings, 1);
+		assert_int_equal(giver.calls, 2);
+	}
+	__free_page(mapped_page);
+}
+
+/* ---- The chain ------------------------------------------------------------------------------------------------------ */
+
+static char chain_seen[8];
+
+static size_t note_name(struct vmap_notifier *self)
+{
+	size_t length = strlen(chain_seen);
+
+	assert_at_most(length + 2, sizeof(chain_seen));
+	chain_seen[length] = self->name[0];
+	return 0;
+}
+
+static void all_notifiers_are_asked_the_latest_first_until_they_are_unregistered(void)
+{
+	static struct vmap_notifier many[] = {{.name = "a", .purge = note_name},
+	                                      {.name = "b", .purge = note_name},
+	                                      {.name = "c", .purge = note_name}};
+	void *area = take_range(GFP_KERNEL);
+
+	assert_non_null(area);
+	memset(chain_seen, 0, sizeof(chain_seen));
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		register_vmap_purge_notifier(&many[i]);
+	assert_null(take_range(GFP_KERNEL | __GFP_NOWARN));
+	unregister_vmap_purge_notifier(&many[1]);
+	assert_null(take_range(GFP_KERNEL | __GFP_NOWARN));
+	unregister_vmap_purge_notifier(&many[2]);
+	unregister_vmap_purge_notifier(&many[0]);
+	assert_null(take_range(GFP_KERNEL | __GFP_NOWARN));
+	vfree(area);
+	assert_string_equal(chain_seen, "cbaca");
+}
+
+static void mistaken_registrations_are_named(void)
+{
+	static struct vmap_notifier twice = {.name = "twice", .purge = note_name},
+	                            never = {.name = "never", .purge = note_name};
+
+	register_vmap_purge_notifier(&twice);
+	expect_panic("register_vmap_purge_notifier: twice is registered already",
+	             register_vmap_purge_notifier(&twice));
+	expect_panic("unregister_vmap_purge_notifier: never is not registered",
+	             unregister_vmap_purge_notifier(&never));
+	unregister_vmap_purge_notifier(&twice);
+	expect_panic("unregister_vmap_purge_notifier: twice is not registered",
+	             unregister_vmap_purge_notifier(&twice));
+	this_cpu()->interrupt_depth++;
+	expect_panic("mutex reclaim: wanted in an interrupt handler", register_vmap_purge_notifier(&never));
+	this_cpu()->interrupt_depth--;
+	assert_true(reclaim_begin());
+	expect_panic("register_vmap_purge_notifier: never, out of a notifier or shrinker",
+	             register_vmap_purge_notifier(&never));
+	expect_panic("unregister_vmap_purge_notifier: never, out of a notifier or shrinker",
+	             unregister_vmap_purge_notifier(&never));
+	reclaim_end();
+}
+
+/* One that wants what it is asked for: refused where there is none, served where there is some. */
+static void *got_taken_range, *got_elsewhere;
+static size_t reclaimed_inside;
+
+static size_t purge_by_asking(struct vmap_notifier *self)
+{
+	(void)self;
+	giver.calls++;
+	got_taken_range = take_range(MAYFAIL);
+	got_elsewhere = vmalloc(PAGE_SIZE);
+	vfree(got_elsewhere);
+	reclaimed_inside += reclaim_pages();
+	return 0;
+}
+
+static size_t shrink_by_asking(void)
+{
+	giver.calls++;
+	got_taken_range = take_range(MAYFAIL);
+	return 0;
+}
+
+static void who_is_asked_to_give_back_is_refused_not_asked_again(void)
+{
+	static struct shrinker asking = {.name = "test, asking for space", .shrink = shrink_by_asking};
+	void *area = take_range(GFP_KERNEL);
+
+	assert_non_null(area);
+	use_notifier(purge_by_asking, NEVER, true);
+	reclaimed_inside = 0;
+	test_warnings_begin();
+	void *second = take_range(GFP_KERNEL);
+	assert_int_equal(test_warnings_end(), 2); /* the notifier's request, and ours */
+	assert_null(second);
+	assert_null(got_taken_range);
+	assert_non_null(got_elsewhere);
+	assert_int_equal(giver.calls, 1);
+	assert_int_equal(reclaimed_inside, 0);
+
+	/* And a shrinker makes no notifier run. */
+	use_notifier(purge_at_last, NEVER, true);
+	register_shrinker(&asking);
+	expect_warning("vmalloc: 20480 bytes, gfp 0x208, from *: no virtual space", (void)reclaim_pages());
+	list_del(&asking.link);
+	assert_null(got_taken_range);
+	assert_int_equal(giver.calls, 1); /* the shrinker's own */
+	end_notifier();
+	vfree(area);
+}
+
+/* ---- One line for each refusal ------------------------------------------------------------------------------------- */
+
+enum call { VMALLOC, KVMALLOC, VMAP, AREA, IOREMAP };
+enum scarcity { NOTHING_SCARCE, NO_SPACE, NO_DESCRIPTORS, NO_FRAMES, NO_TABLES };
+
+/* A request that cannot be served, and why. What is left out is as it should be. */
+struct refusal {
+	const char *reason;
+	enum call call;
+	enum scarcity scarcity;
+	size_t size; /* bytes; of vmap, whole pages */
+	size_t (*size_from)(void);
+	size_t align;
+	unsigned long start, end;
+	gfp_t gfp; /* beside GFP_KERNEL */
+	uint64_t prot;
+	unsigned long flags;
+	int node;
+	uint64_t (*phys)(void);
+};
+
+static size_t more_than_ram(void)
+{
+	return (nr_managed_pages() + 1) << PAGE_SHIFT;
+}
+
+static uint64_t in_ram(void)
+{
+	return mm_memblock()->ram.at[0].start.raw;
+}
+
+/* The last byte of RAM, and the one before its last range; if there is one only, of its first page all the same. */
+static uint64_t ram_to_hole(void)
+{
+	const struct memblock_ranges *ram = &mm_memblock()->ram;
+	return ram->at[ram->count - 1].end.raw - 1;
+}
+
+static uint64_t hole_to_ram(void)
+{
+	const struct memblock_ranges *ram = &mm_memblock()->ram;
+	return ram->count > 1 ? ram->at[ram->count - 1].start.raw - 1 : in_ram();
+}
+
+static uint64_t last_physical_byte(void)
+{
+	return (1UL << mm_state.physical_bits) - 1;
+}
+
+static uint64_t last_byte(void)
+{
+	return UINT64_MAX;
+}
+
+static uint64_t inside_a_page(void)
+{
+	return no_ram() + 0xff8;
+}
+
+#define READWRITE  (PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC)
+#define REMOTE     (VMALLOC_START + 2 * PGD_SIZE)
+#define MANY       1024 /* pages: some 2 MiB of them have no table yet, wherever they lie */
+#define NEW_TABLES (PUD_SIZE + PAGE_SIZE)
+#define TWO_PAGES  VMALLOC_START, .end = VMALLOC_START + 2 * PAGE_SIZE
+
+static const struct refusal refusals[] = {
+        /* Arguments. */
+        {"zero size", VMALLOC, .size = 0},
+        {"zero size", VMALLOC, .size = 0, .gfp = __GFP_ZERO},
+        {"zero size", VMAP, .size = 0},
+        {"zero size", AREA, .size = 0},
+        {"zero size", IOREMAP, .size = 0},
+        {"more than all RAM", VMALLOC, .size_from = more_than_ram},
+        {"more than all RAM", VMALLOC, .size = SIZE_MAX},
+        {"more than all RAM", KVMALLOC, .size = SIZE_MAX},
+        {"more than all RAM", VMAP, .size_from = more_than_ram},
+        {"bad alignment", VMALLOC, .size = 1, .align = 3 * PAGE_SIZE},
+        {"bad protection", VMALLOC, .size = 1, .prot = PTE_WRITE | PTE_NO_EXEC},
+        {"bad protection", VMALLOC, .size = 1, .prot = READWRITE | PTE_USER},
+        {"bad protection", VMAP, .size = PAGE_SIZE, .prot = PTE_WRITE | PTE_NO_EXEC},
+        {"bad gfp flags", VMALLOC, .size = 1, .gfp = 1U << 10},
+        {"bad gfp flags", KVMALLOC, .size = 2 * PAGE_SIZE, .gfp = 1U << 31},
+        {"__GFP_NORETRY with __GFP_RETRY_MAYFAIL", VMALLOC, .size = 1,
+         .gfp = __GFP_NORETRY | __GFP_RETRY_MAYFAIL},
+        {"__GFP_NORETRY with __GFP_RETRY_MAYFAIL", KVMALLOC, .size = 2 * PAGE_SIZE,
+         .gfp = __GFP_NORETRY | __GFP_RETRY_MAYFAIL},
+        {"bad area flags", VMALLOC, .size = 1, .flags = VM_IOREMAP},
+        {"bad area flags", VMAP, .size = PAGE_SIZE, .flags = VM_ALLOC},
+        {"bad area flags", AREA, .size = 1, .flags = VM_ALLOC},
+        {"bad area flags", AREA, .size = 1, .flags = VM_MAP | VM_IOREMAP},
+        {"range outside the vmalloc window", VMALLOC, .size = 1, .start = VMALLOC_START - 1},
+        {"range outside the vmalloc window", VMALLOC, .size = 1, .end = VMALLOC_END + 1},
+        {"range outside the vmalloc window", VMALLOC, .size = 1, .start = VMALLOC_END, .end = VMALLOC_START},
+        {"no such node", VMALLOC, .size = 1, .node = 1},
+        {"no such physical address", IOREMAP, .size = 2, .phys = last_physical_byte},
+        {"no such physical address", IOREMAP, .size = 2, .phys = last_byte},
+        {"ordinary RAM", IOREMAP, .size = 1, .phys = in_ram},
+        {"ordinary RAM", IOREMAP, .size = 2, .phys = ram_to_hole},
+        {"ordinary RAM", IOREMAP, .size = 2, .phys = hole_to_ram},
+        /* Virtual space: more than there is, or none left. */
+        {"no virtual space", VMALLOC, .size = PAGE_SIZE + 1, .start = TWO_PAGES},
+        {"no virtual space", VMALLOC, .size = 2 * PAGE_SIZE, .start = TWO_PAGES},
+        {"no virtual space", VMALLOC, .size = 1, .align = 1UL << 63},
+        {"no virtual space", AREA, .size = SIZE_MAX},
+        {"no virtual space", AREA, .size = VMALLOC_END - VMALLOC_START},
+        {"no virtual space", VMALLOC, NO_SPACE, .size = 1},
+        {"no virtual space", VMAP, NO_SPACE, .size = PAGE_SIZE},
+        {"no virtual space", AREA, NO_SPACE, .size = 1},
+        {"no virtual space", IOREMAP, NO_SPACE, .size = 16, .phys = inside_a_page},
+        /* The rest. */
+        {"no area descriptor", VMALLOC, NO_DESCRIPTORS, .size = 20 * PAGE_SIZE},
+        {"no area descriptor", VMALLOC, NO_DESCRIPTORS, .size = 1, .start = REMOTE},
+        {"no area descriptor", KVMALLOC, NO_DESCRIPTORS, .size = 20 * PAGE_SIZE},
+        {"no area descriptor", VMAP, NO_DESCRIPTORS, .size = 20 * PAGE_SIZE},
+        {"no area descriptor", AREA, NO_DESCRIPTORS, .size = 20 * PAGE_SIZE},
+        {"no area descriptor", IOREMAP, NO_DESCRIPTORS, .size = 16, .phys = inside_a_page},
+        {"no frames", VMALLOC, NO_FRAMES, .size = 20 * PAGE_SIZE},
+        {"no frames", VMALLOC, NO_FRAMES, .size = 200 * PAGE_SIZE + 1, .gfp = __GFP_ZERO | __GFP_HIGH},
+        {"no frames", VMALLOC, NO_FRAMES, .size = 20 * PAGE_SIZE, .gfp = __GFP_NORETRY},
+        {"no frames", VMALLOC, NO_FRAMES, .size = 20 * PAGE_SIZE, .gfp = __GFP_RETRY_MAYFAIL},
+        {"no frames", KVMALLOC, NO_FRAMES, .size = 20 * PAGE_SIZE},
+        {"no page-table page", VMALLOC, NO_TABLES, .size = 1, .start = REMOTE},
+        {"no page-table page", VMAP, NO_TABLES, .size = MANY * PAGE_SIZE},
+        {"no page-table page", IOREMAP, NO_TABLES, .size = NEW_TABLES},
+        {"no page-table page", IOREMAP, NO_TABLES, .size = NEW_TABLES, .phys = inside_a_page},
+};
+
+static const char *const call_names[] = {[VMALLOC] = "vmalloc",
+                                         [KVMALLOC] = "kvmalloc",
+                                         [VMAP] = "vmap",
+                                         [AREA] = "get_vm_area",
+                                         [IOREMAP] = "ioremap"};
+
+static size_t size_of(const struct refusal *r)
+{
+	return r->size_from ? r->size_from() : r->size;
+}
+
+static void *refused(const struct refusal *r, gfp_t gfp)
+{
+	static struct page *pages[MANY];
+	unsigned long flags = r->flags ? r->flags : VM_MAP;
+	pgprot_t prot = {r->prot ? r->prot : READWRITE};
+
+	switch (r->call) {
+	case VMALLOC:
+		return __vmalloc_node_range(size_of(r), r->align, r->start ? r->start : VMALLOC_START,
+		                            r->end ? r->end : VMALLOC_END, gfp, prot, r->flags, r->node,
+		                            SOMEWHERE);
+	case KVMALLOC:
+		return kvmalloc(size_of(r), gfp);
+	case VMAP:
+		for (size_t i = 0; i < MANY; i++)
+			pages[i] = mapped_page;
+		return vmap(pages, (unsigned)(size_of(r) >> PAGE_SHIFT), flags, prot);
+	case AREA:
+		return get_vm_area(size_of(r), flags);
+	case IOREMAP:
+		return ioremap(r->phys ? r->phys() : no_ram(), size_of(r));
+	}
+	return NULL;
+}
+
+/* Descriptors that are there for the taking, or their slab's frames if it comes to that: not enough for any request. */
+static void keep_some_descriptors(void)
+{
+	void *some[2];
+
+	for (size_t i = 0; i < ARRAY_SIZE(some); i++) {
+		some[i] = kmem_cache_alloc(vmalloc_state.nodes, GFP_KERNEL);
+		assert_non_null(some[i]);
+	}
+	take_all_frames();
+	for (size_t i = 0; i < ARRAY_SIZE(some); i++)
+		kmem_cache_free(vmalloc_state.nodes, some[i]);
+}
+
+static void begin_scarcity(enum scarcity scarcity)
+{
+	switch (scarcity) {
+	case NOTHING_SCARCE:
+		break;
+	case NO_SPACE:
+		take_all_space();
+		break;
+	case NO_DESCRIPTORS:
+		take_all_descriptors();
+		break;
+	case NO_FRAMES:
+		keep_some_descriptors();
+		break;
+	case NO_TABLES:
+		take_all_tables(NULL);
+		break;
+	}
+}
+
+static void end_scarcity(void)
+{
+	give_tables();
+	give_descriptors();
+	give_space();
+	hoard_release(&hoard);
+}
+
+/* The line is about `text`, a call with `gfp`, and tells the reason and nothing else. */
+static const char *expected_line(const struct refusal *r, gfp_t gfp, const char *ending)
+{
+	format_buffer(words, sizeof(words), "%s: %zu bytes, gfp 0x%x, from *: %s%s", call_names[r->call],
+	              size_of(r), gfp, r->reason, ending);
+	return words;
+}
+
+static void assert_refused_with_one_line(const struct refusal *r)
+{
+	gfp_t gfp = GFP_KERNEL | r->gfp;
+
+	begin_scarcity(r->scarcity);
+	test_warnings_begin();
+	void *got = refused(r, gfp);
+	unsigned long warnings = test_warnings_end();
+	end_scarcity();
+	assert_null(got);
+	assert_int_equal(warnings, 1);
+	assert_matches(test_warning_last(), expected_line(r, gfp, ""));
+}
+
+static void assert_refused_in_silence(const struct refusal *r)
+{
+	begin_scarcity(r->scarcity);
+	test_warnings_begin();
+	void *got = refused(r, GFP_KERNEL | r->gfp | __GFP_NOWARN);
+	unsigned long warnings = test_warnings_end();
+	end_scarcity();
+	assert_null(got);
+	assert_int_equal(warnings, 0);
+}
+
+static void assert_refusal_panics(const struct refusal *r)
+{
+	gfp_t gfp = GFP_KERNEL | r->gfp | __GFP_NOFAIL;
+
+	expected_line(r, gfp, ", and it must not fail");
+	begin_scarcity(r->scarcity);
+	expect_panic(words, (void)!refused(r, gfp));
+	end_scarcity();
+}
+
+static void each_reason_to_refuse_has_its_one_line_its_silence_and_its_panic(void)
+{
+	mapped_page = alloc_page(GFP_KERNEL);
+	assert_non_null(mapped_page);
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+		const struct refusal *r = &refusals[i];
+		test_step(i);
+		mm_fingerprint(&before);
+		assert_refused_with_one_line(r);
+		if (r->call == VMALLOC || r->call == KVMALLOC) { /* the others are told no flags */
+			assert_refused_in_silence(r);
+			if (!(r->gfp & GFP_EFFORT))
+				assert_refusal_panics(r);
+		}
+		assert_like_before();
+	}
+	__free_page(mapped_page);
+}
+
+static const struct test_case cases[] = {
+        TEST_CASE(each_kind_of_request_for_memory_tries_as_hard_as_its_flags_say),
+        TEST_CASE(what_must_not_fail_panics_when_nothing_is_left_that_could_be_given),
+        TEST_CASE(progress_that_never_helps_ends_a_request_that_may_fail_and_no_other),
+        TEST_CASE(what_must_not_fail_takes_the_reserve_last),
+        TEST_CASE(noretry_drains_what_cpus_keep_and_asks_nobody),
+        TEST_CASE(large_areas_may_have_any_of_the_flags),
+        TEST_CASE(kvmalloc_makes_others_give_for_a_block_only_if_told_to),
+        TEST_CASE(page_tables_are_reclaimed_for_as_the_flags_say),
+        TEST_CASE(virtual_space_is_asked_back_as_the_flags_say),
+        TEST_CASE(nobody_is_asked_for_space_that_is_there_or_can_never_be),
+        TEST_CASE(every_call_has_the_space_that_every_other_gives_back),
+        TEST_CASE(all_notifiers_are_asked_the_latest_first_until_they_are_unregistered),
+        TEST_CASE(mistaken_registrations_are_named),
+        TEST_CASE(who_is_asked_to_give_back_is_refused_not_asked_again),
+        TEST_CASE(each_reason_to_refuse_has_its_one_line_its_silence_and_its_panic),
+};
+
+const struct test_suite pressure_suite = TEST_SUITE("pressure", cases, .tear_down = tear_down);
