@@ -218,6 +218,14 @@ static void deaf_cpu(void)
 	panic("crash: with a lock that another CPU waits for");
 }
 
+static void flood_of_warnings(void)
+{
+	for (unsigned i = 0; i < 25; i++)
+		warn("crash: one of many, number %u", i);
+	warn("crash: the only one of its kind");
+	panic("crash: after a flood of warnings");
+}
+
 static const struct crash {
 	const char *name, *what;
 	void (*make)(void);
@@ -244,6 +252,7 @@ static const struct crash {
         {"other-cpu", "panics on CPU 1", other_cpu},
         {"all-cpus", "panics on every CPU at once", all_cpus},
         {"deaf-cpu", "panics while CPU 1 waits for its lock with interrupts masked", deaf_cpu},
+        {"warnings", "warns too often, then panics", flood_of_warnings},
         {"busy-cpu", "panics while CPU 1 prints with interrupts masked", busy_cpu},
 };
 

@@ -18,6 +18,7 @@
 #include <lib/align.h>
 #include <lib/panic.h>
 #include <lib/string.h>
+#include <lib/warn_limit.h>
 
 enum {
 	FRAMES_MAX = 24,
@@ -29,6 +30,7 @@ enum { NOBODY = -1 };
 static int reporter = NOBODY; /* R1 */
 static unsigned reports;      /* its own */
 static const char *activity;
+static struct warn_limit warn_limit = {.window = 1UL << 32 /* cycles: a second or two */};
 
 static unsigned current_cpu(void)
 {
@@ -153,6 +155,8 @@ bool report_begin(void)
 	if (first)
 		stop_others();
 	console_flush();
+	if (first)
+		warn_limit_tell_all(&warn_limit, &console);
 	return first;
 }
 
@@ -196,48 +200,11 @@ NORETURN void panic(const char *fmt, ...)
 
 /* ---- Warnings ---- */
 
-/* So many in a row are shown, then so many cycles (a second or two) must pass. */
-enum { WARN_BURST = 10 };
-#define WARN_WINDOW (1UL << 32)
-
 /* Each CPU words its own; the last to have done so is remembered. */
 static char texts[CPUS_MAX][256];
 static unsigned last_speaker;
 static unsigned long warnings;
 static bool quiet;
-static struct {
-	uint64_t since; /* when the window began */
-	unsigned shown, suppressed;
-} limit; /* atomic: no lock that a dead CPU could hold, and now and then one line more or less */
-
-/* Opens a new window when the old one is over, telling what was kept back. */
-static void warn_renew_window(void)
-{
-	uint64_t now = rdtsc(), since = __atomic_load_n(&limit.since, __ATOMIC_RELAXED);
-
-	/* Signed: CPUs' counters may be a little apart. */
-	if ((int64_t)(now - since) <= (int64_t)WARN_WINDOW ||
-	    !__atomic_compare_exchange_n(&limit.since, &since, now, false, __ATOMIC_RELAXED,
-	                                 __ATOMIC_RELAXED))
-		return;
-	unsigned suppressed = __atomic_exchange_n(&limit.suppressed, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&limit.shown, 0, __ATOMIC_RELAXED);
-	if (suppressed)
-		kprintf("warning: %u warnings were not shown\n", suppressed);
-}
-
-/* May this one be shown? */
-static bool warn_permit(void)
-{
-	warn_renew_window();
-	if (__atomic_load_n(&limit.shown, __ATOMIC_RELAXED) < WARN_BURST) {
-		__atomic_fetch_add(&limit.shown, 1, __ATOMIC_RELAXED);
-		return true;
-	}
-	if (!__atomic_fetch_add(&limit.suppressed, 1, __ATOMIC_RELAXED))
-		kprintf("warning: too many at once; those that follow are counted, not shown\n");
-	return false;
-}
 
 void warn(const char *fmt, ...)
 {
@@ -250,7 +217,8 @@ void warn(const char *fmt, ...)
 	va_end(args);
 	__atomic_store_n(&last_speaker, cpu, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&warnings, 1, __ATOMIC_RELAXED);
-	if (!__atomic_load_n(&quiet, __ATOMIC_RELAXED) && warn_permit())
+	if (!__atomic_load_n(&quiet, __ATOMIC_RELAXED) &&
+	    warn_limit_admit(&warn_limit, texts[cpu], rdtsc(), &console))
 		kprintf("warning: %s\n", texts[cpu]);
 	irq_restore(flags);
 }

@@ -1,9 +1,16 @@
-/* Locks whose holder may call other CPUs: each in turn, those that wait answer, and mistakes are named. */
+/*
+ * Locks whose holder may call other CPUs: each in turn, those that wait answer, and mistakes are named. And what stands on
+ * one of them: reclaim.
+ */
 #include <arch/irq.h>
 #include <arch/mutex.h>
 #include <arch/smp.h>
 #include <arch/spinlock.h>
 #include <mm/page_alloc.h>
+#include <mm/pagetable.h>
+#include <mm/vmalloc.h>
+#include <mm/vmap_notifier.h>
+#include <hoard.h>
 #include <test/test.h>
 #include "other_cpus.h"
 
@@ -98,10 +105,92 @@ static void one_cpu_reclaims_at_a_time(void)
 	assert_int_equal(reclaiming_most, 1);
 }
 
+/* ---- Under pressure ---- */
+
+static size_t shrink_never_called(void)
+{
+	nr_reclaims++;
+	return 0;
+}
+
+static void free_page_here(void *page)
+{
+	__free_page(page);
+}
+
+static void what_another_cpu_keeps_is_had_without_retry_but_not_without_reclaim(void)
+{
+	static struct shrinker shrinker = {.name = "test, never called", .shrink = shrink_never_called};
+	static struct hoard hoard;
+
+	need_another_cpu();
+	struct page *kept = alloc_page(GFP_KERNEL);
+	assert_non_null(kept);
+	do
+		hoard_take(&hoard, GFP_ATOMIC, 0);
+	while (reclaim_pages());
+	cpu_start_work(1, free_page_here, kept);
+	cpu_wait_work(1);
+	nr_reclaims = 0;
+	register_shrinker(&shrinker);
+	struct page *without_reclaim = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
+	struct page *without_retry = alloc_page(GFP_KERNEL | __GFP_HIGH | __GFP_NORETRY | __GFP_NOWARN);
+	list_del(&shrinker.link);
+	if (without_retry)
+		__free_page(without_retry);
+	hoard_release(&hoard);
+	assert_null(without_reclaim);
+	assert_ptr_equal(without_retry, kept);
+	assert_int_equal(nr_reclaims, 0);
+}
+
+static size_t purge_alone(struct vmap_notifier *self)
+{
+	(void)self;
+	return shrink_alone();
+}
+
+/* Runs short of virtual space, then of nothing in particular. */
+static void run_short(void *context)
+{
+	uintptr_t start = *(uintptr_t *)context;
+	void *area = __vmalloc_node_range(PAGE_SIZE, 1, start, start + 2 * PAGE_SIZE,
+	                                  GFP_KERNEL | __GFP_NOWARN, PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
+
+	if (area)
+		__atomic_fetch_add(&guarded, 1, __ATOMIC_RELAXED);
+	(void)reclaim_pages();
+}
+
+static void one_cpu_asks_notifiers_or_shrinkers_at_a_time(void)
+{
+	static struct shrinker shrinker = {.name = "test, alone", .shrink = shrink_alone};
+	static struct vmap_notifier notifier = {.name = "test, alone", .purge = purge_alone};
+	uintptr_t start = VMALLOC_START + PGD_SIZE;
+	void *taken = __vmalloc_node_range(PAGE_SIZE, 1, start, start + 2 * PAGE_SIZE, GFP_KERNEL,
+	                                   PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
+
+	assert_non_null(taken);
+	guarded = reclaiming_most = nr_reclaims = 0;
+	register_shrinker(&shrinker);
+	register_vmap_purge_notifier(&notifier);
+	start_work_on_others(run_short, &start);
+	run_short(&start);
+	wait_for_others();
+	unregister_vmap_purge_notifier(&notifier);
+	list_del(&shrinker.link);
+	vfree(taken);
+	assert_int_equal(guarded, 0);
+	assert_int_equal(nr_reclaims, 2 * nr_cpus);
+	assert_int_equal(reclaiming_most, 1);
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(who_holds_a_mutex_may_call_those_that_wait_for_it),
         TEST_CASE(misuse_of_a_mutex_is_reported),
         TEST_CASE(one_cpu_reclaims_at_a_time),
+        TEST_CASE(what_another_cpu_keeps_is_had_without_retry_but_not_without_reclaim),
+        TEST_CASE(one_cpu_asks_notifiers_or_shrinkers_at_a_time),
 };
 
 extern const struct test_suite mutex_suite;

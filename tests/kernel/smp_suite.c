@@ -12,12 +12,11 @@
 #include <kernel/panic.h>
 #include <kernel/smp_boot.h>
 #include <lib/panic.h>
+#include <lib/warn_limit.h>
 #include <mm/fault_inject.h>
 #include <mm/page_alloc.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
-#include <mm/vmap_notifier.h>
-#include <hoard.h>
 #include "expect_fault.h"
 #include "other_cpus.h"
 
@@ -245,217 +244,6 @@ static void a_call_with_a_lock_held_is_reported(void)
 	spin_unlock_irqrestore(&lock, flags);
 }
 
-<<<<<<< HEAD
-=======
-/* ---- Mutexes ---- */
-
-static struct mutex mutex = MUTEX_INIT("test");
-static uint64_t guarded;
-
-/* Every other round with interrupts masked: who waits then has to look for calls. */
-static void count_guarded(void *rounds)
-{
-	for (unsigned n = 0; n < *(unsigned *)rounds; n++) {
-		irqflags_t flags = irq_save();
-		if (n % 2)
-			irq_restore(flags);
-		mutex_lock(&mutex);
-		uint64_t before = guarded;
-		cpu_call(all(), write_identity, NULL);
-		guarded = before + 1;
-		mutex_unlock(&mutex);
-		if (n % 2 == 0)
-			irq_restore(flags);
-	}
-}
-
-static void who_holds_a_mutex_may_call_those_that_wait_for_it(void)
-{
-	unsigned rounds = scaled(ROUNDS);
-
-	guarded = 0;
-	start_work_on_others(count_guarded, &rounds);
-	count_guarded(&rounds);
-	wait_for_others();
-	assert_int_equal(guarded, (uint64_t)rounds * cpus);
-}
-
-static void misuse_of_a_mutex_is_reported(void)
-{
-	static struct spinlock lock = SPINLOCK_INIT("some", 10);
-
-	this_cpu()->interrupt_depth++;
-	expect_panic("mutex test: wanted in an interrupt handler", mutex_lock(&mutex));
-	this_cpu()->interrupt_depth--;
-	mutex_lock(&mutex);
-	expect_panic("mutex test: wanted by the CPU that holds it", mutex_lock(&mutex));
-	mutex_unlock(&mutex);
-	expect_panic("mutex test: given back by a CPU that does not hold it", mutex_unlock(&mutex));
-	if (IS_DEBUG) {
-		irqflags_t flags = spin_lock_irqsave(&lock);
-		expect_panic("mutex test: wanted with the spinlock some held", mutex_lock(&mutex));
-		spin_unlock_irqrestore(&lock, flags);
-	}
-}
-
-/* How many CPUs are in the shrinker; at most, so far; and how often it ran. */
-static unsigned reclaiming, reclaiming_most, nr_reclaims;
-
-static size_t shrink_alone(void)
-{
-	unsigned now = __atomic_add_fetch(&reclaiming, 1, __ATOMIC_ACQ_REL);
-
-	if (now > reclaiming_most)
-		reclaiming_most = now;
-	nr_reclaims++;
-	cpu_call(all(), write_identity, NULL); /* those that wait answer */
-	__atomic_sub_fetch(&reclaiming, 1, __ATOMIC_ACQ_REL);
-	return 0;
-}
-
-static void reclaim(void *unused)
-{
-	(void)unused;
-	(void)reclaim_pages();
-}
-
-static void one_cpu_reclaims_at_a_time(void)
-{
-	static struct shrinker shrinker = {.name = "test, alone", .shrink = shrink_alone};
-
-	reclaiming_most = nr_reclaims = 0;
-	register_shrinker(&shrinker);
-	start_work_on_others(reclaim, NULL);
-	reclaim(NULL);
-	wait_for_others();
-	list_del(&shrinker.link);
-	assert_int_equal(nr_reclaims, cpus);
-	assert_int_equal(reclaiming_most, 1);
-}
-
-/* ---- Under pressure ---- */
-
-static size_t shrink_never_called(void)
-{
-	nr_reclaims++;
-	return 0;
-}
-
-static void free_page_here(void *page)
-{
-	__free_page(page);
-}
-
-static void what_another_cpu_keeps_is_had_without_retry_but_not_without_reclaim(void)
-{
-	static struct shrinker shrinker = {.name = "test, never called", .shrink = shrink_never_called};
-	static struct hoard hoard;
-
-	need_another_cpu();
-	struct page *kept = alloc_page(GFP_KERNEL);
-	assert_non_null(kept);
-	do
-		hoard_take(&hoard, GFP_ATOMIC, 0);
-	while (reclaim_pages());
-	cpu_start_work(1, free_page_here, kept);
-	cpu_wait_work(1);
-	nr_reclaims = 0;
-	register_shrinker(&shrinker);
-	struct page *without_reclaim = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
-	struct page *without_retry = alloc_page(GFP_KERNEL | __GFP_HIGH | __GFP_NORETRY | __GFP_NOWARN);
-	list_del(&shrinker.link);
-	if (without_retry)
-		__free_page(without_retry);
-	hoard_release(&hoard);
-	assert_null(without_reclaim);
-	assert_ptr_equal(without_retry, kept);
-	assert_int_equal(nr_reclaims, 0);
-}
-
-static size_t purge_alone(struct vmap_notifier *self)
-{
-	(void)self;
-	return shrink_alone();
-}
-
-/* Runs short of virtual space, then of nothing in particular. */
-static void run_short(void *context)
-{
-	uintptr_t start = *(uintptr_t *)context;
-	void *area = __vmalloc_node_range(PAGE_SIZE, 1, start, start + 2 * PAGE_SIZE,
-	                                  GFP_KERNEL | __GFP_NOWARN, PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
-
-	if (area)
-		__atomic_fetch_add(&guarded, 1, __ATOMIC_RELAXED);
-	(void)reclaim_pages();
-}
-
-static void one_cpu_asks_notifiers_or_shrinkers_at_a_time(void)
-{
-	static struct shrinker shrinker = {.name = "test, alone", .shrink = shrink_alone};
-	static struct vmap_notifier notifier = {.name = "test, alone", .purge = purge_alone};
-	uintptr_t start = VMALLOC_START + PGD_SIZE;
-	void *taken = __vmalloc_node_range(PAGE_SIZE, 1, start, start + 2 * PAGE_SIZE, GFP_KERNEL,
-	                                   PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
-
-	assert_non_null(taken);
-	guarded = reclaiming_most = nr_reclaims = 0;
-	register_shrinker(&shrinker);
-	register_vmap_purge_notifier(&notifier);
-	start_work_on_others(run_short, &start);
-	run_short(&start);
-	wait_for_others();
-	unregister_vmap_purge_notifier(&notifier);
-	list_del(&shrinker.link);
-	vfree(taken);
-	assert_int_equal(guarded, 0);
-	assert_int_equal(nr_reclaims, 2 * cpus);
-	assert_int_equal(reclaiming_most, 1);
-}
-
-/* ---- Views while others map and unmap ---- */
-
-/* Each area brings tables of its own; flushed at once, they go back and are overwritten. */
-static void map_and_unmap(void *mapped)
-{
-	while (__atomic_load_n(&stage, __ATOMIC_ACQUIRE) < 1) {
-		void *area = vmalloc(PMD_SIZE + PAGE_SIZE);
-		if (area)
-			count_up(mapped);
-		vfree(area);
-		vm_unmap_aliases();
-	}
-}
-
-static unsigned nr_view_lines, nr_mapped;
-
-static void count_lines(struct printer *printer, const char *text, size_t length)
-{
-	(void)printer;
-	for (size_t i = 0; i < length; i++)
-		nr_view_lines += text[i] == '\n';
-}
-
-static void views_may_be_printed_while_others_map_and_unmap(void)
-{
-	struct printer counter = {.write = count_lines};
-	enum { VIEWS = 50, LINES_EACH = 10 /* at the least: headings, windows, totals */ };
-
-	need_another_cpu();
-	nr_view_lines = nr_mapped = 0;
-	start_work_on_others(map_and_unmap, &nr_mapped);
-	for (unsigned n = 0; n < VIEWS; n++) {
-		ptdump(&kernel_pagetable, &counter);
-		vmalloc_picture(vmalloc_used_range(), &counter);
-		cpu_serve();
-	}
-	set_stage(1);
-	wait_for_others();
-	assert_at_least(nr_view_lines, VIEWS * LINES_EACH);
-	assert_at_least(nr_mapped, 1);
-}
-
->>>>>>> 86a85c4 ([mm/vmalloc] what is missing is asked for as the flags say, and those who can do without virtual space are asked)
 /* ---- Work ---- */
 
 static struct {
@@ -948,6 +736,54 @@ static void warnings_of_several_cpus_are_all_counted_and_none_is_garbled(void)
 	assert_matches(test_warning_last(), "CPU * warns");
 }
 
+/* Of a limit of its own, which never ends a window: what each CPU was shown of its own kind, all of the common one, told. */
+static struct warn_limit private_limit;
+static unsigned own_shown[CPUS_MAX], common_shown, lines_told;
+
+static void count_told(struct printer *printer, const char *text, size_t length)
+{
+	(void)printer;
+	for (size_t i = 0; i < length; i++)
+		__atomic_fetch_add(&lines_told, text[i] == '\n', __ATOMIC_RELAXED);
+}
+
+static void flood(void *unused)
+{
+	struct printer counter = {.write = count_told};
+	unsigned id = this_cpu()->id;
+	char text[16];
+
+	(void)unused;
+	for (unsigned i = 0; i < WARNINGS; i++) {
+		format_buffer(text, sizeof(text), "own %c, %u", 'a' + id, i);
+		own_shown[id] += warn_limit_admit(&private_limit, text, 5, &counter);
+		format_buffer(text, sizeof(text), "common, %u", i);
+		if (warn_limit_admit(&private_limit, text, 5, &counter))
+			count_up(&common_shown);
+	}
+}
+
+static void warnings_of_several_cpus_are_limited_by_kind_and_none_is_lost(void)
+{
+	unsigned suppressed = 0;
+
+	if (nr_cpus > 8)
+		test_skip("more CPUs than kinds");
+	private_limit = (struct warn_limit){.window = 1000};
+	memset(own_shown, 0, sizeof(own_shown));
+	common_shown = lines_told = 0;
+	start_work_on_others(flood, NULL);
+	flood(NULL);
+	wait_for_others();
+	for (unsigned id = 0; id < nr_cpus; id++)
+		assert_int_equal(own_shown[id], WARN_BURST);
+	for (unsigned i = 0; i < WARN_KINDS; i++)
+		suppressed += private_limit.kinds[i].suppressed;
+	assert_int_equal(common_shown, WARN_BURST);
+	assert_int_equal(suppressed + common_shown + nr_cpus * WARN_BURST, 2 * WARNINGS * nr_cpus);
+	assert_int_equal(lines_told, nr_cpus + 1); /* that there were too many, of each kind */
+}
+
 /* ---- Bringing up ---- */
 
 enum { NOBODYS_APIC_ID = 0xfd };
@@ -1040,15 +876,6 @@ static const struct test_case cases[] = {
         TEST_CASE(all_may_call_all_at_once_masked_or_not),
         TEST_CASE(a_call_out_of_a_call_is_reported),
         TEST_CASE(a_call_with_a_lock_held_is_reported),
-<<<<<<< HEAD
-=======
-        TEST_CASE(who_holds_a_mutex_may_call_those_that_wait_for_it),
-        TEST_CASE(misuse_of_a_mutex_is_reported),
-        TEST_CASE(one_cpu_reclaims_at_a_time),
-        TEST_CASE(what_another_cpu_keeps_is_had_without_retry_but_not_without_reclaim),
-        TEST_CASE(one_cpu_asks_notifiers_or_shrinkers_at_a_time),
-        TEST_CASE(views_may_be_printed_while_others_map_and_unmap),
->>>>>>> 86a85c4 ([mm/vmalloc] what is missing is asked for as the flags say, and those who can do without virtual space are asked)
         TEST_CASE(work_runs_outside_of_handlers_on_the_cpus_own_stack),
         TEST_CASE(misdirected_work_is_reported),
         TEST_CASE(who_waits_for_work_masked_serves_its_calls),
@@ -1066,6 +893,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_fault_and_a_panic_can_be_expected_on_any_cpu),
         TEST_CASE(any_cpu_that_runs_off_its_stack_lands_in_its_own_guard),
         TEST_CASE(warnings_of_several_cpus_are_all_counted_and_none_is_garbled),
+        TEST_CASE(warnings_of_several_cpus_are_limited_by_kind_and_none_is_lost),
         TEST_CASE(a_cpu_that_does_not_answer_is_named_and_left_out),
         TEST_CASE(a_cpu_that_there_is_no_memory_for_is_left_out_without_a_trace),
 };

@@ -13,7 +13,10 @@
 /* Ends the machine with one report. Any context, any lock held; allocates nothing. Defined above. */
 NORETURN void panic(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
-/* One line for the operator, rate-limited by the definer. Any context; allocates nothing. Defined above. */
+/*
+ * One line for the operator. Any context; allocates nothing. Defined above; the kernel's shows a flood of one kind in part,
+ * each kind for itself (<lib/warn_limit.h>).
+ */
 void warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Always on: cheap enough for a production kernel. */
