@@ -117,7 +117,7 @@ $(OUT)/%.c.o: %.c $(OUT)/flags | need-kernel
 	$(say) "CC      $<"
 	$(quiet)$(CC) $(KERNEL_CFLAGS) $(call layers,$<,$(ARCH)) -MMD -MP -c $< -o $@
 
-FLUSHING := $(OUT)/mm/pagetable.c.o $(OUT)/mm/pagetable_protect.c.o $(OUT)/arch/x86_64/tlb.c.o
+FLUSHING := $(OUT)/mm/pagetable.c.o $(OUT)/mm/pagetable_protect.c.o $(OUT)/mm/vm_map_ram.c.o $(OUT)/arch/x86_64/tlb.c.o
 $(FLUSHING): $(if $(FLUSH_OFF),$(OUT)/flush.flags)
 $(FLUSHING): KERNEL_CFLAGS += $(if $(FLUSH_OFF),-DOCTAVO_FLUSH_OFF=$(FLUSH_OFF))
 

@@ -12,6 +12,7 @@
 #include <lib/string.h>
 #include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
+#include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
 
 struct bench_row {
@@ -99,12 +100,33 @@ static void vmalloc_512_pair(unsigned n)
 	vmalloc_pairs(n, 512);
 }
 
+/* What the frames are does not matter: one, over and over. */
+static void ram_pairs(unsigned n, unsigned pages)
+{
+	for (unsigned i = 0; i < pages; i++)
+		held[i] = i ? held[0] : alloc_page(GFP_KERNEL);
+	while (n--)
+		vm_unmap_ram(vm_map_ram((struct page **)held, pages, NUMA_NO_NODE), pages);
+	__free_page(held[0]);
+}
+
+static void ram_1_pair(unsigned n)
+{
+	ram_pairs(n, 1);
+}
+
+static void ram_16_pair(unsigned n)
+{
+	ram_pairs(n, 16);
+}
+
 static const struct bench_row rows[] = {
         {"bench.calibration", 1000000, calibration}, {"page.order0.pair", 10000, page_pair},
         {"page.order0.batch", BATCH, page_batch},    {"page.bulk", 512, page_bulk},
         {"kmalloc.64.pair", 10000, kmalloc_64_pair}, {"kmalloc.64.batch", BATCH, kmalloc_64_batch},
         {"vmalloc.1.pair", 10000, vmalloc_1_pair},   {"vmalloc.16.pair", 1000, vmalloc_16_pair},
-        {"vmalloc.512.pair", 100, vmalloc_512_pair},
+        {"vmalloc.512.pair", 100, vmalloc_512_pair}, {"vm_map_ram.1.pair", 10000, ram_1_pair},
+        {"vm_map_ram.16.pair", 1000, ram_16_pair},
 };
 
 static uint64_t measure(void (*run)(unsigned n), unsigned n)

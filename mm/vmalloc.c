@@ -13,13 +13,14 @@
  *
  * V1  The virtual ranges are sound (va_space.c's S1 to S6).
  * V2  An area is its requested size, rounded up to pages, and a guard page unless VM_NO_GUARD; it has exactly one class:
- *     its own frames (VM_ALLOC, VM_MAP_PUT_PAGES), the caller's frames (VM_MAP), or a device's (VM_IOREMAP; ioremap.c).
+ *     its own frames (VM_ALLOC, VM_MAP_PUT_PAGES), the caller's frames (VM_MAP; VM_RAM and VM_RAM_BLOCK, vm_map_ram.c), or a
+ *     device's (VM_IOREMAP; ioremap.c).
  * V3  No guard page is mapped.
  * V4  Nothing is mapped in a hole.
  * V5  Every data page of an area that owns its frames is mapped to one of them, and every leaf to one block: of type
  *     PAGE_VMALLOC, owned by the area, a single frame behind a 4 KiB leaf, one of 2 MiB behind a 2 MiB leaf
  *     (VM_ALLOW_HUGE_VMAP only).
- * V6  nr_pages is the number of these frames.
+ * V6  nr_pages is the number of these frames, and of the blocks of vm_map_ram.c, each of which owns one.
  *
  * V7  What was given back and is not a hole yet (VM_LAZY, VM_SPARE) has nothing mapped and is kept by one CPU
  *     (vmap_range.c). nr_gone and gone_bytes count it.
@@ -372,7 +373,7 @@ static bool map_runs(vaddr_t at, struct page *const *pages, size_t count, const 
 	return true;
 }
 
-static bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want)
+bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want)
 {
 	unsigned attempts = 0;
 
@@ -581,10 +582,16 @@ void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsig
 
 static const char *class_freed_by(uint32_t class)
 {
-	return class == VM_ALLOC ? "vfree" : class == VM_MAP ? "vunmap" : "iounmap";
+	return class == VM_ALLOC ? "vfree"
+	       : class == VM_MAP ? "vunmap"
+	       : class == VM_RAM ? "vm_unmap_ram"
+	                         : "iounmap";
 }
 
-/* The address was not one to give back to `call`. `area` is a copy of what holds it, or NULL. */
+/*
+ * The address was not one to give back to `call`. `area` is a copy of what holds it, or NULL: of a mapping in a block, if
+ * there is one, as if it were an area.
+ */
 static NORETURN void report_release(const char *call, uintptr_t address, const struct vmap_area *area,
                                     const void *caller)
 {
@@ -604,6 +611,9 @@ static NORETURN void report_release(const char *call, uintptr_t address, const s
 		      area_caller(area), caller);
 	if (area->flags & VM_DYING)
 		panic("%s: 0x%lx is being freed already, from %pS", call, address, caller);
+	if (area->flags & VM_RAM_BLOCK)
+		panic("%s: 0x%lx is in a block of vm_map_ram(), where nothing is mapped, from %pS", call,
+		      address, caller);
 	if (area->va_start != address)
 		panic("%s: 0x%lx is %zu bytes inside the %s area 0x%lx-0x%lx allocated by %pS, from %pS",
 		      call, address, address - area->va_start, area_kind(area), area->va_start, area->va_end,
@@ -626,7 +636,7 @@ static bool area_mark_dying(struct vmap_area *area)
  * The area whose frame is mapped at `address`, or NULL: without search and lock. Interrupts are masked meanwhile, which
  * holds off every flush and thereby the reuse of tables that the walk may be in, should the address be a wrong one.
  */
-static struct vmap_area *area_of_frame(uintptr_t address)
+struct vmap_area *area_of_frame(uintptr_t address)
 {
 	irqflags_t flags = irq_save();
 	const struct page *page = vmalloc_to_page((const void *)address);
@@ -638,7 +648,7 @@ static struct vmap_area *area_of_frame(uintptr_t address)
 }
 
 /* The area of `class` that begins at `address`, marked as leaving. Anything else is the caller's mistake. */
-static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller)
+struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller)
 {
 	struct vmap_area copy;
 
@@ -652,7 +662,7 @@ static struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t a
 	if (area && area_flags(area) & VM_UNINITIALIZED)
 		area = NULL; /* nobody was given it yet */
 	bool right = area && area->va_start == address && area_class(area) == class && area_mark_dying(area);
-	if (area && !right)
+	if (area && !right && !ram_block_find(area, address, &copy))
 		copy = *area;
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
 
@@ -716,7 +726,7 @@ void free_vm_area(struct vmap_area *area)
 
 	if (unlikely(find_vm_area((void *)area->va_start) != area))
 		panic("free_vm_area: %p is no area, from %pS", (void *)area, caller);
-	if (unlikely(area_owns_frames(area)))
+	if (unlikely(area_class(area) != VM_MAP && area_class(area) != VM_IOREMAP))
 		report_release("free_vm_area", area->va_start, area, caller);
 	release("free_vm_area", area_class(area), area->va_start, caller);
 }

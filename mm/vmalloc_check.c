@@ -30,7 +30,8 @@ static const char *area_check(const struct vmap_area *area)
 	CHECK(area->requested_size && area->va_end - area->va_start == span,
 	      "V2: the area 0x%lx-0x%lx is not what its %zu bytes need", area->va_start, area->va_end,
 	      area->requested_size);
-	CHECK(class == VM_ALLOC || class == VM_MAP || class == VM_IOREMAP,
+	CHECK(class == VM_ALLOC || class == VM_MAP || class == VM_IOREMAP || class == VM_RAM ||
+	              class == VM_RAM_BLOCK,
 	      "V2: the area 0x%lx-0x%lx has flags 0x%x", area->va_start, area->va_end, area->flags);
 	CHECK(!(area->flags & (VM_UNINITIALIZED | VM_DYING)) || (area->flags & (VM_GONE | VM_DEFERRED)),
 	      "V2: the area 0x%lx-0x%lx is only half there, flags 0x%x", area->va_start, area->va_end,
@@ -73,6 +74,11 @@ static const char *area_leave(struct check *check)
 		check->owned += check->mapped;
 	} else if (area->flags & VM_DEVICE) {
 		check->devices++;
+	} else if (area->flags & VM_RAM_BLOCK) {
+		const char *broken = ram_block_check(area);
+		if (broken)
+			return broken;
+		check->owned++;
 	}
 	check->deferred += area->flags & VM_DEFERRED ? 1 : 0;
 	check->mapped = 0;
@@ -137,7 +143,8 @@ const char *vmalloc_check(void)
 	CHECK(vmalloc_state.nr_deferred == check.deferred,
 	      "V8: %zu areas were given back in interrupts, counted as %zu", check.deferred,
 	      vmalloc_state.nr_deferred);
-	if ((broken = vmap_ranges_check()) || (broken = device_check(check.devices)))
+	if ((broken = vmap_ranges_check()) || (broken = device_check(check.devices)) ||
+	    (broken = ram_current_check()))
 		return broken;
 	CHECK(vmalloc_state.nr_pages == check.owned, "V6: areas own %zu frames, counted as %zu", check.owned,
 	      vmalloc_state.nr_pages);
@@ -171,6 +178,16 @@ bool vmalloc_describe(vaddr_t address, struct printer *out)
 		return false;
 	const struct vmap_area *below = va_space_find_below(space, at),
 	                       *above = va_space_find_above(space, at);
+	struct vmap_area mapping, next;
+	if (below && below->flags & VM_RAM_BLOCK && at < below->va_end) {
+		if (!ram_block_find(below, at, &mapping)) {
+			print(out, "mapped by nobody, in a block of ");
+			print_area(out, below);
+			return true;
+		}
+		above = ram_block_find(below, mapping.va_end, &next) ? &next : NULL;
+		below = &mapping;
+	}
 	if (below && at - below->va_start < below->requested_size) {
 		print(out, "byte %zu of ", at - below->va_start);
 		print_area(out, below);

@@ -1,4 +1,7 @@
-/* What vmalloc.c, vmap_range.c, ioremap.c, vmalloc_check.c and the views share. The first three tell what it means. */
+/*
+ * What vmalloc.c, vmap_range.c, ioremap.c, vm_map_ram.c, vmalloc_check.c and the views share. The first four tell what it
+ * means.
+ */
 #ifndef MM_VMALLOC_INTERNAL_H
 #define MM_VMALLOC_INTERNAL_H
 
@@ -17,6 +20,9 @@ enum {
 	VM_DEVICE = 1 << 27,   /* made by ioremap(): in the registry, */
 	VM_TYPE_SHIFT = 24,    /* with this enum memory_type in bits 26..24 */
 	VM_DEFERRED = 1 << 23, /* given back in an interrupt: dying, and nothing more has happened yet */
+	/* Made by vm_map_ram(): for one mapping; for many, as a block that no call gives back. */
+	VM_RAM = 1 << 22,
+	VM_RAM_BLOCK = 1 << 21,
 };
 _Static_assert(MEMORY_TYPES <= 1 << (27 - VM_TYPE_SHIFT), "a memory type fits below VM_DEVICE");
 
@@ -113,6 +119,18 @@ bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
 /* The leaves that `pages` cuts have been split: so are the blocks behind them. Cannot fail. Takes a zone's lock. */
 void area_split_blocks(struct vmap_area *area, struct vrange pages);
 
+/* Maps them, or false; reclaims for tables if the request may. */
+bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want) MUST_USE;
+
+/*
+ * The area whose frame is mapped at `address`, or NULL: without search and lock. It need not be there any more unless the
+ * caller keeps it alive.
+ */
+struct vmap_area *area_of_frame(uintptr_t address);
+
+/* The area of `class` that begins at `address`, marked as leaving. Anything else is the caller's mistake. */
+struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller);
+
 /* Gives back the area of `class` that begins at `address`; anything else is the caller's mistake. */
 void release(const char *call, uint32_t class, uintptr_t address, const void *caller);
 
@@ -160,11 +178,29 @@ size_t vmap_ranges_undefer(void);
 /* A dying area that nothing maps and every CPU has forgotten. */
 void vmap_range_give_flushed(struct vmap_area *area, const void *caller);
 
-/* All CPUs' lazy ranges are flushed and their frames freed, all kept ranges become holes. Frames given back. */
+/*
+ * All CPUs' lazy ranges are flushed and their frames freed, all kept ranges and unused blocks become holes. Frames given
+ * back.
+ */
 size_t vmap_ranges_purge(void);
 
 /* V7 and what vmap_range.c adds to it. */
 const char *vmap_ranges_check(void) MUST_USE;
+
+/* ---- vm_map_ram.c: blocks of mappings that do not last ---- */
+
+/*
+ * If `area` is a block and `address` is in a mapping in it, or in a mapping's guard page: a copy of what would be this
+ * mapping's area, with VM_LAZY if it was unmapped. Never panics; takes no lock.
+ */
+bool ram_block_find(const struct vmap_area *area, uintptr_t address, struct vmap_area *found) MUST_USE;
+
+/* Every CPU forgets what was unmapped; blocks that hold nothing else go. Frames given back. Not in interrupts. */
+size_t ram_blocks_purge(void);
+
+/* W1 to W3 for a VM_RAM_BLOCK area; W4. */
+const char *ram_block_check(const struct vmap_area *area) MUST_USE;
+const char *ram_current_check(void) MUST_USE;
 
 /* ---- vmalloc.c, for vmap_range.c ---- */
 
@@ -185,11 +221,15 @@ bool vmap_area_copy(uintptr_t address, struct vmap_area *copy) MUST_USE;
 
 /* ---- An area ---- */
 
-/* The three kinds by what frees them: VM_ALLOC vfree(), VM_MAP vunmap(), VM_IOREMAP iounmap(). */
+/*
+ * The kinds by what frees them: VM_ALLOC vfree(), VM_MAP vunmap(), VM_IOREMAP iounmap(), VM_RAM vm_unmap_ram(),
+ * VM_RAM_BLOCK no call.
+ */
 static inline uint32_t area_class(const struct vmap_area *area)
 {
 	uint32_t flags = area_flags(area);
-	return flags & (VM_ALLOC | VM_MAP_PUT_PAGES) ? VM_ALLOC : flags & (VM_MAP | VM_IOREMAP);
+	return flags & (VM_ALLOC | VM_MAP_PUT_PAGES) ? VM_ALLOC
+	                                             : flags & (VM_MAP | VM_IOREMAP | VM_RAM | VM_RAM_BLOCK);
 }
 
 static inline bool area_owns_frames(const struct vmap_area *area)
@@ -199,7 +239,10 @@ static inline bool area_owns_frames(const struct vmap_area *area)
 
 static inline const char *area_kind(const struct vmap_area *area)
 {
-	return area->flags & VM_IOREMAP ? "ioremap" : area->flags & VM_MAP ? "vmap" : "vmalloc";
+	return area->flags & VM_IOREMAP                ? "ioremap"
+	       : area->flags & VM_MAP                  ? "vmap"
+	       : area->flags & (VM_RAM | VM_RAM_BLOCK) ? "vm_map_ram"
+	                                               : "vmalloc";
 }
 
 /* Of a VM_DEVICE area. */

@@ -314,7 +314,7 @@ static size_t purge_of(unsigned id)
 size_t vmap_ranges_purge(void)
 {
 	cpuset_t online = cpus_online();
-	size_t freed = 0;
+	size_t freed = ram_blocks_purge();
 
 	for (unsigned id = 0; id < cpus_possible(); id++)
 		freed += online >> id & 1 ? dissolve_deferred_of(id) : 0;

@@ -60,7 +60,8 @@ enum {
 /*
  * What is freed is flushed out of the CPUs' translation caches later, many areas at a time; until then its frames and its
  * addresses wait. This does it now, for all CPUs: afterwards no address that was ever given back leads anywhere, and the
- * frames behind are free. Runs by itself before memory or virtual space is refused. Not in interrupts, no lock held.
+ * frames behind are free; nor does one that vm_unmap_ram() took away (<mm/vm_map_ram.h>). Runs by itself before memory or
+ * virtual space is refused. Not in interrupts, no lock held.
  */
 void vm_unmap_aliases(void);
 
@@ -138,7 +139,7 @@ bool vmalloc_describe(vaddr_t address, struct printer *out);
 
 struct vmalloc_stats {
 	size_t areas, total_bytes, used_bytes, largest_hole;
-	size_t nr_pages;   /* frames held by VM_ALLOC areas */
+	size_t nr_pages;   /* frames held by VM_ALLOC areas, and by blocks of vm_map_ram() */
 	size_t kept_bytes; /* of the window: given back, not yet flushed or kept by a CPU for its next area */
 };
 struct vmalloc_stats vmalloc_stats(void);

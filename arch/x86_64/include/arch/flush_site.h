@@ -10,7 +10,7 @@
 
 enum flush_site {
 	FLUSH_NONE,
-	/* mm/pagetable.c and pagetable_protect.c: what is flushed for */
+	/* mm/pagetable.c, pagetable_protect.c and vm_map_ram.c: what is flushed for */
 	FLUSH_UNMAP,
 	FLUSH_SWEEP,
 	FLUSH_SPLIT,
