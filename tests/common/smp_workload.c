@@ -7,6 +7,7 @@
 #include <lib/string.h>
 #include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
+#include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
 #include <vm_access.h>
 
@@ -383,7 +384,10 @@ static void vmalloc_release(struct actor *actor, struct item *item)
 	vfree(item->address);
 }
 
-/* Frames of our own at window addresses: what is written there must be what the direct map shows. */
+/*
+ * Frames of our own at window addresses: what is written there must be what the direct map shows. flags are vmap()'s; 0:
+ * vm_map_ram().
+ */
 static bool map_frames(struct actor *actor, struct item *item, unsigned long flags)
 {
 	struct page *pages[LIST_MAX];
@@ -391,7 +395,8 @@ static bool map_frames(struct actor *actor, struct item *item, unsigned long fla
 
 	if (!frames_allocate(actor, nr_pages, pages))
 		return false;
-	item->address = vmap(pages, (unsigned)nr_pages, flags, PAGE_KERNEL);
+	item->address = flags ? vmap(pages, (unsigned)nr_pages, flags, PAGE_KERNEL)
+	                      : vm_map_ram(pages, (unsigned)nr_pages, NUMA_NO_NODE);
 	item->size = nr_pages << PAGE_SHIFT;
 	if (!item->address) {
 		free_pages_bulk(nr_pages, pages);
@@ -437,6 +442,21 @@ static void vmap_release(struct actor *actor, struct item *item)
 	free_pages_bulk(nr_pages, pages);
 }
 
+static bool ram_allocate(struct actor *actor, struct item *item)
+{
+	return map_frames(actor, item, 0);
+}
+
+static void ram_release(struct actor *actor, struct item *item)
+{
+	struct page *pages[LIST_MAX];
+	size_t nr_pages = mapped_frames(actor, item, pages);
+
+	check_filled(actor, item, item->address, item->size);
+	vm_unmap_ram(item->address, (unsigned)nr_pages);
+	free_pages_bulk(nr_pages, pages);
+}
+
 static bool given_allocate(struct actor *actor, struct item *item)
 {
 	return map_frames(actor, item, VM_MAP | VM_MAP_PUT_PAGES);
@@ -462,12 +482,13 @@ static const struct kind kmalloc_kind = {"kmalloc", true, true, kmalloc_allocate
                                         frames_bulk_release},
                          vmalloc_kind = {"vmalloc", false, true, vmalloc_allocate, vmalloc_release},
                          vmap_kind = {"vmap", false, false, vmap_allocate, vmap_release},
+                         ram_kind = {"vm_map_ram", false, false, ram_allocate, ram_release},
                          given_kind = {"vmap, given away", false, true, given_allocate, given_release};
 static const struct kind *const kinds[] = {
         &kmalloc_kind, &kmalloc_kind, &kmalloc_kind, &kmalloc_kind,  &object_kind,
         &object_kind,  &object_kind,  &block_kind,   &block_kind,    &block_kind,
         &bulk_kind,    &exact_kind,   &frames_kind,  &kvmalloc_kind, &vmalloc_kind,
-        &vmalloc_kind, &vmap_kind,    &given_kind,   &cache_kind,
+        &vmalloc_kind, &vmap_kind,    &ram_kind,     &given_kind,    &cache_kind,
 };
 
 /* ---- Steps -------------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <mm/ptdump.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
+#include <ram_relay.h>
 #include <smp_workload.h>
 #include <test/test.h>
 #include "cpus.h"
@@ -86,6 +87,46 @@ static void four_cpus_free_each_others_memory(void)
 static void eight_cpus_free_each_others_memory(void)
 {
 	run_mix_on(8);
+}
+
+/* ---- Short-lived mappings that change hands ---- */
+
+enum { RELAY_ROUNDS = 6000 };
+
+static const char *relay_broken;
+
+/* What is left is ended while all are online: the blocks in which they map can be purged only then. */
+static void run_relay(void *unused)
+{
+	(void)unused;
+	ram_relay_run(this_cpu()->id, RELAY_ROUNDS);
+	meet(&meeting);
+	if (this_cpu()->id != 0)
+		return;
+	relay_broken = mm_verify();
+	const char *failure = ram_relay_end();
+	relay_broken = relay_broken ? relay_broken : failure;
+}
+
+static void run_relay_on(unsigned nr_cpus)
+{
+	meeting = (struct meeting){.nr_cpus = nr_cpus};
+	ram_relay_begin(test_seed());
+	run_on_cpus(nr_cpus, run_relay, NULL);
+	assert_sound(relay_broken);
+	assert_at_least(ram_relay_handed_over(), RELAY_ROUNDS / 100);
+	vm_unmap_aliases();
+	assert_sound(host_tlb_check());
+}
+
+static void two_cpus_end_each_others_mappings(void)
+{
+	run_relay_on(2);
+}
+
+static void six_cpus_end_each_others_mappings(void)
+{
+	run_relay_on(6);
 }
 
 /* ---- Caches that are destroyed and looked at while others reclaim ---- */
@@ -205,6 +246,8 @@ static const struct test_case cases[] = {
         TEST_CASE(two_cpus_free_each_others_memory),
         TEST_CASE(four_cpus_free_each_others_memory),
         TEST_CASE(eight_cpus_free_each_others_memory),
+        TEST_CASE(two_cpus_end_each_others_mappings),
+        TEST_CASE(six_cpus_end_each_others_mappings),
         TEST_CASE(a_cache_may_be_destroyed_while_other_cpus_reclaim),
         TEST_CASE(caches_may_be_looked_at_while_magazines_come_and_go),
         TEST_CASE(views_may_be_printed_while_areas_and_page_tables_come_and_go),

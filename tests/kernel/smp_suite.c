@@ -14,9 +14,11 @@
 #include <lib/panic.h>
 #include <lib/warn_limit.h>
 #include <mm/fault_inject.h>
+#include <mm/mm.h>
 #include <mm/page_alloc.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
+#include <ram_relay.h>
 #include "expect_fault.h"
 #include "other_cpus.h"
 
@@ -784,6 +786,28 @@ static void warnings_of_several_cpus_are_limited_by_kind_and_none_is_lost(void)
 	assert_int_equal(lines_told, nr_cpus + 1); /* that there were too many, of each kind */
 }
 
+/* ---- Short-lived mappings that change hands ---- */
+
+static void relay(void *rounds)
+{
+	if (this_cpu()->id < RELAY_CPUS_MAX)
+		ram_relay_run(this_cpu()->id, *(const unsigned *)rounds);
+}
+
+static void cpus_end_each_others_mappings_while_any_of_them_purges(void)
+{
+	unsigned rounds = scaled(4000);
+
+	ram_relay_begin(test_seed());
+	start_work_on_others(relay, &rounds);
+	relay(&rounds);
+	wait_for_others();
+	assert_sound(mm_verify());
+	assert_sound(ram_relay_end());
+	if (nr_cpus > 1)
+		assert_at_least(ram_relay_handed_over(), 1 + rounds / 100);
+}
+
 /* ---- Bringing up ---- */
 
 enum { NOBODYS_APIC_ID = 0xfd };
@@ -876,6 +900,7 @@ static const struct test_case cases[] = {
         TEST_CASE(all_may_call_all_at_once_masked_or_not),
         TEST_CASE(a_call_out_of_a_call_is_reported),
         TEST_CASE(a_call_with_a_lock_held_is_reported),
+        TEST_CASE(cpus_end_each_others_mappings_while_any_of_them_purges),
         TEST_CASE(work_runs_outside_of_handlers_on_the_cpus_own_stack),
         TEST_CASE(misdirected_work_is_reported),
         TEST_CASE(who_waits_for_work_masked_serves_its_calls),

@@ -9,6 +9,7 @@
 #include <arch/tlb.h>
 #include <mm/page_alloc.h>
 #include <mm/pagetable.h>
+#include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
 
 /* Below and above what is flushed page by page. */
@@ -195,6 +196,83 @@ static void memory_that_was_freed_and_flushed_leads_nowhere_on_any_cpu(void)
 	assert_int_equal(nr_cpus_that_reach(last), 0);
 }
 
+/* In a block that goes with it, and in one that stays because of another mapping: vm_unmap_aliases() promises it for both. */
+static void unmap_ram_and_flush(bool with_neighbour)
+{
+	struct page *own[FEW], *other = alloc_page(GFP_KERNEL);
+
+	vm_unmap_aliases();
+	assert_non_null(other);
+	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, FEW, own), FEW);
+	char *neighbour = with_neighbour ? vm_map_ram(&other, 1, NUMA_NO_NODE) : NULL;
+	char *mapping = vm_map_ram(own, FEW, NUMA_NO_NODE), *last = mapping + ((FEW - 1) << PAGE_SHIFT);
+	assert_non_null(mapping);
+	unsigned before = nr_cpus_that_reach(last);
+	vm_unmap_ram(mapping, FEW);
+	vm_unmap_aliases();
+	unsigned after = nr_cpus_that_reach(last);
+	unsigned of_neighbour = with_neighbour ? nr_cpus_that_reach(neighbour) : 0;
+	if (with_neighbour)
+		vm_unmap_ram(neighbour, 1);
+	free_pages_bulk(FEW, own);
+	__free_page(other);
+	assert_int_equal(before, nr_cpus_online());
+	assert_int_equal(after, 0);
+	assert_int_equal(of_neighbour, with_neighbour ? nr_cpus_online() : 0);
+}
+
+static void mappings_that_were_unmapped_and_flushed_lead_nowhere_on_any_cpu(void)
+{
+	unmap_ram_and_flush(false);
+}
+
+static void so_do_those_beside_a_mapping_that_stays(void)
+{
+	unmap_ram_and_flush(true);
+}
+
+static struct glance {
+	const volatile uint64_t *word;
+	uint64_t expected;
+} glance;
+
+static void look_once(void *unused)
+{
+	(void)unused;
+	wrong[this_cpu()->id] = *glance.word != glance.expected;
+}
+
+/*
+ * Blocks lie alternately at two places: each address of the third was the first's before, with a frame of the other set.
+ * Nobody looks into those between, which a small TLB would remember instead.
+ */
+static void a_block_where_another_was_shows_its_own_frames(void)
+{
+	enum { BLOCKS = 3, MAPPINGS = 255, LOOK_EVERY = 15 };
+	const void *first_of_first = NULL;
+	unsigned stale = 0, again = 0;
+
+	begin(1);
+	vm_unmap_aliases();
+	for (unsigned n = 0; n < BLOCKS * MAPPINGS; n++) {
+		unsigned set = n / MAPPINGS / 2;
+		void *mapping = vm_map_ram(&pages[set][0], 1, NUMA_NO_NODE);
+		assert_non_null(mapping);
+		if (!n)
+			first_of_first = mapping;
+		again += n && mapping == first_of_first;
+		glance = (struct glance){mapping, contents(set, 0)};
+		if (n / MAPPINGS % 2 == 0 && n % LOOK_EVERY == 0) {
+			cpu_call(cpus_online(), look_once, NULL);
+			for (unsigned id = 0; id < nr_cpus_online(); id++)
+				stale += wrong[id] != 0;
+		}
+		vm_unmap_ram(mapping, 1);
+	}
+	assert_int_equal(again, 1);
+	assert_int_equal(stale, 0);
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(a_few_pages_unmapped_and_mapped_again_show_their_new_frames),
         TEST_CASE(many_pages_unmapped_and_mapped_again_show_their_new_frames),
@@ -203,6 +281,9 @@ static const struct test_case cases[] = {
         TEST_CASE(a_few_pages_made_read_only_cannot_be_written),
         TEST_CASE(many_pages_made_read_only_cannot_be_written),
         TEST_CASE(memory_that_was_freed_and_flushed_leads_nowhere_on_any_cpu),
+        TEST_CASE(mappings_that_were_unmapped_and_flushed_lead_nowhere_on_any_cpu),
+        TEST_CASE(so_do_those_beside_a_mapping_that_stays),
+        TEST_CASE(a_block_where_another_was_shows_its_own_frames),
 };
 
 extern const struct test_suite stale_suite;

@@ -26,8 +26,10 @@
 #include <mm/kmalloc.h>
 #include <mm/mm.h>
 #include <mm/page_alloc.h>
+#include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
 #include <test/test.h>
+#include "../../mm/vm_map_ram_internal.h"
 #include "../../mm/vmalloc_internal.h"
 
 /* ---- Memory of all kinds ---- */
@@ -427,6 +429,18 @@ static void call_vfree(void)
 	vfree(results[0].memory);
 }
 
+/* A frame that is there, whatever holds it. */
+static void call_map_and_unmap(void)
+{
+	struct page *page = virt_to_page(plain);
+	void *mapping = vm_map_ram(&page, 1, NUMA_NO_NODE);
+
+	if (mapping)
+		vm_unmap_ram(mapping, 1);
+	else
+		notice_refusal();
+}
+
 /* ---- Scenes ---- */
 
 static void warm(void)
@@ -579,6 +593,33 @@ static void ranges_large(void)
 	warm();
 }
 
+/* This CPU has a block with room, which nobody uses. */
+static void block_has_room(void)
+{
+	scene_ranges_none();
+	call_map_and_unmap();
+	warm();
+}
+
+/* It has none that a mapping fits into. */
+static void block_is_used_up(void)
+{
+	struct page *page = virt_to_page(plain);
+	struct page *pages[RAM_MAPPING_PAGES];
+
+	block_has_room();
+	for (size_t i = 0; i < RAM_MAPPING_PAGES; i++)
+		pages[i] = page;
+	for (;;) {
+		unsigned left = RAM_BLOCK_PAGES - ram_current[this_cpu()->id]->next;
+		if (left < 2)
+			return;
+		unsigned fits = left - 1 < RAM_MAPPING_PAGES ? left - 1 : RAM_MAPPING_PAGES;
+		void *mapping = vm_map_ram(pages, fits, NUMA_NO_NODE);
+		vm_unmap_ram(mapping, fits);
+	}
+}
+
 /* ---- Targets ---- */
 
 enum {
@@ -668,6 +709,9 @@ static const struct target targets[] = {
          .way = RANGE_PURGE, .maybe = COMES_AND_GOES},
         {"vfree(3 pages), the 1,024th page", call_vfree, AREA, .count = 1, .frees = true,
          .scene = ranges_large, .way = RANGE_PURGE, .maybe = COMES_AND_GOES, .costly = true},
+        {"vm_map_ram and vm_unmap_ram", call_map_and_unmap, AREA, .scene = block_has_room},
+        {"vm_map_ram and vm_unmap_ram, block used up", call_map_and_unmap, AREA, .scene = block_is_used_up,
+         .maybe = COMES_AND_GOES},
 };
 
 /* Where there is no memory for magazines. Refusals are tolerated, as handlers take what is left. */
@@ -1109,6 +1153,8 @@ static void a_cpu_that_is_emptied_by_another_again_and_again_loses_nothing(void)
 	        {{"alloc_pages(3)", call_alloc_block, BLOCK, .count = 1},
 	         {"", call_free_block, BLOCK, .count = 1}},
 	        {{"vmalloc(3 pages)", call_vmalloc, AREA, .count = 1}, {"", call_vfree, AREA, .count = 1}},
+	        {{"vm_map_ram and vm_unmap_ram", call_map_and_unmap, AREA, .count = 0},
+	         {"", call_map_and_unmap, AREA, .count = 0}},
 	};
 
 	if (nr_cpus_online() < 2)

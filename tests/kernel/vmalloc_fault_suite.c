@@ -4,6 +4,7 @@
  */
 #include <arch/machine.h>
 #include <mm/page_alloc.h>
+#include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
 #include "expect_fault.h"
 #include "vm_access.h"
@@ -107,6 +108,24 @@ static void a_device_area_ends_in_an_absent_page_too(void)
 	iounmap(device);
 }
 
+static void what_runs_off_a_short_lived_mapping_or_uses_it_later_faults(void)
+{
+	static struct page *frames[2];
+	static char *mapping;
+
+	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 2, frames), 2);
+	mapping = vm_map_ram(frames, 2, NUMA_NO_NODE);
+	assert_non_null(mapping);
+	touch_read(mapping);
+	touch_read(mapping + 2 * PAGE_SIZE - 1);
+	expect_page_fault(mapping + 2 * PAGE_SIZE, 0, touch_read(mapping + 2 * PAGE_SIZE));
+	expect_page_fault(mapping - 1, FAULT_WRITE, vm_poke(mapping - 1, 1));
+	vm_unmap_ram(mapping, 2);
+	expect_page_fault(mapping, 0, touch_read(mapping));
+	expect_page_fault(mapping + 2 * PAGE_SIZE - 1, FAULT_WRITE, vm_poke(mapping + 2 * PAGE_SIZE - 1, 1));
+	free_pages_bulk(2, frames);
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(the_last_byte_is_there_and_reading_the_next_one_faults),
         TEST_CASE(writing_one_byte_past_the_end_faults_there),
@@ -116,6 +135,7 @@ static const struct test_case cases[] = {
         TEST_CASE(an_executable_area_executes_and_refuses_to_be_written),
         TEST_CASE(touching_an_area_after_vfree_faults),
         TEST_CASE(the_byte_before_an_area_is_not_there_either),
+        TEST_CASE(what_runs_off_a_short_lived_mapping_or_uses_it_later_faults),
         TEST_CASE(a_device_area_ends_in_an_absent_page_too),
 };
 
