@@ -123,7 +123,7 @@ def levels_rows():
     left_out = "warning: smp: CPU with APIC id 2 has no 5-level paging, which the others use: left out"
     for name, says, options in [
         ("4-level paging", ["address bits, 4-level paging"], {}),
-        ("5-level paging", ["address bits, 5-level paging"], {"levels": 5}),
+        ("5-level paging", ["address bits, 5-level paging", "smp: 3 CPUs online (APIC ids 0 1 2)"], {"cpus": 3, "levels": 5}),
         ("a CPU without LA57", ["5-level paging", left_out, "smp: 2 CPUs online"], {"cpus": 2, "levels": 5, "weaker": True}),
     ]:
         for build in ("debug", "release"):

@@ -162,9 +162,11 @@ static void absent_entries_reserved_bits_and_wild_addresses_fault(void)
 	assert_faults(SLOT_BASE + 4 * PMD_SIZE, HOST_READ, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_RESERVED);
 	for (unsigned level = 4; level <= levels; level++) {
 		uint64_t *entry = &table[level][level == levels ? SLOT : 0];
-		*entry |= PTE_LARGE;
+		uint64_t kept = *entry;
+		/* At 0, which is aligned to any size: wrong for its size alone. */
+		*entry = PTE_PRESENT | PTE_LARGE;
 		assert_faults(SLOT_BASE, HOST_READ, TRAP_PAGE_FAULT, FAULT_PRESENT | FAULT_RESERVED);
-		*entry &= ~PTE_LARGE;
+		*entry = kept;
 	}
 }
 

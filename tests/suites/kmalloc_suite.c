@@ -470,6 +470,9 @@ static void pointers_that_were_never_kmallocs_are_reported_as_what_they_are(void
 	void *no_address = (void *)(1UL << (pt_address_bits(kernel_pagetable.levels) - 1));
 	expect_panic(expected("kfree: %p is not an allocated object (not a canonical address)", no_address),
 	             kfree(no_address));
+	void *last_page = (char *)no_address - PAGE_SIZE;
+	expect_panic(expected("kfree: %p is not an allocated object (outside the direct map)", last_page),
+	             kfree(last_page));
 	expect_panic("kfree: 0xffffffff80001000 is not an allocated object (in the kernel image)",
 	             kfree((void *)(KIMAGE_BASE + 0x1000)));
 	expect_panic("kfree: 0xffffffef00000000 is not an allocated object (outside the direct map)",
