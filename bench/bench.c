@@ -9,11 +9,13 @@
 #include <kernel/bench.h>
 #include <arch/cpu.h>
 #include <kernel/console.h>
+#include <lib/printer.h>
 #include <lib/string.h>
 #include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
 #include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
+#include <test/vmalloc_workload.h>
 
 struct bench_row {
 	const char *name;
@@ -129,6 +131,70 @@ static const struct bench_row rows[] = {
         {"vm_map_ram.16.pair", 1000, ram_16_pair},
 };
 
+/* ---- The workloads of Linux's vmalloc test ---- */
+
+static ALWAYS_INLINE void *serve(struct vmalloc_request want, bool written)
+{
+	char *area = workload_vmalloc(want);
+
+	if (written && area)
+		*area = 1;
+	return area;
+}
+
+static ALWAYS_INLINE void take_back(void *area)
+{
+	vfree(area);
+}
+
+static const struct workload_server server = {serve, take_back};
+
+static ALWAYS_INLINE void rounds(const struct vmalloc_workload *workload, unsigned n)
+{
+	uint32_t random = 1;
+
+	while (n--)
+		workload_round(workload, &random, &server);
+}
+
+/* One function for each, so that each is the code that a caller would have written. */
+#define WORKLOAD(what)                       \
+	static void what(unsigned n)         \
+	{                                    \
+		rounds(&what##_workload, n); \
+	}
+WORKLOAD(fix_size)
+WORKLOAD(full_fit)
+WORKLOAD(long_busy_list)
+WORKLOAD(random_size)
+WORKLOAD(fix_align)
+WORKLOAD(fix_align_dirty)
+WORKLOAD(random_size_align)
+WORKLOAD(random_size_align_dirty)
+
+static const struct {
+	const struct vmalloc_workload *workload;
+	void (*run)(unsigned n);
+} workloads[] = {
+        {&fix_size_workload, fix_size},
+        {&full_fit_workload, full_fit},
+        {&long_busy_list_workload, long_busy_list},
+        {&random_size_workload, random_size},
+        {&fix_align_workload, fix_align},
+        {&fix_align_dirty_workload, fix_align_dirty},
+        {&random_size_align_workload, random_size_align},
+        {&random_size_align_dirty_workload, random_size_align_dirty},
+};
+
+static unsigned align_shift; /* of the next run */
+
+static void align_shift_once(unsigned n)
+{
+	held[0] = n ? workload_vmalloc(align_shift_request(align_shift)) : NULL;
+}
+
+/* ---- Running them ---- */
+
 static uint64_t measure(void (*run)(unsigned n), unsigned n)
 {
 	uint64_t start = rdtsc();
@@ -136,9 +202,69 @@ static uint64_t measure(void (*run)(unsigned n), unsigned n)
 	return rdtsc() - start;
 }
 
+static void report(const char *name, uint64_t total, unsigned n)
+{
+	uint64_t hundredths = total * 100 / n;
+
+	kprintf("BENCH {\"name\":\"%s\",\"%s\":%lu.%02lu,\"n\":%u}\n", name, bench_unit(), hundredths / 100,
+	        hundredths % 100, n);
+}
+
+/* What stays is taken, and what was freed purged, before the counter is read; and again before the second run. */
+static void report_workload(const char *name, const struct vmalloc_workload *workload,
+                            void (*run)(unsigned n), uint64_t overhead)
+{
+	size_t areas = workload->staying * (workload->spaced ? 2UL : 1), bytes = (areas + 1) * sizeof(void *);
+	void **staying = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_ZERO);
+
+	if (!staying || !workload_settle(workload, workload->staying, staying, &server)) {
+		kprintf("bench: %s is left out: too little memory for the %u areas that stay\n", name,
+		        workload->staying);
+	} else {
+		vm_unmap_aliases();
+		run(workload->rounds);
+		vm_unmap_aliases();
+		report(name, measure(run, workload->rounds) - overhead, workload->rounds);
+	}
+	for (size_t i = 0; staying && i < workload->staying; i++)
+		vfree(staying[i]);
+	if (staying)
+		free_pages_exact(staying, bytes);
+}
+
+static void report_workloads(const char *glob, uint64_t overhead)
+{
+	char name[48];
+
+	for (size_t i = 0; i < ARRAY_SIZE(workloads); i++) {
+		format_buffer(name, sizeof(name), "vmalloc.%s", workloads[i].workload->name);
+		if (glob_match(glob, name))
+			report_workload(name, workloads[i].workload, workloads[i].run, overhead);
+	}
+}
+
+/* Each once, with nothing left of those before; giving back is not counted. */
+static void report_align_shifts(const char *glob, uint64_t overhead)
+{
+	uint64_t total = 0;
+	char name[48];
+
+	for (align_shift = 0; align_shift < ALIGN_SHIFTS; align_shift++) {
+		for (unsigned run = 0; run < 2; run++) {
+			vm_unmap_aliases();
+			total = measure(align_shift_once, 1) - overhead;
+			vfree(held[0]);
+		}
+		format_buffer(name, sizeof(name), "vmalloc.align_shift.%u%s", align_shift,
+		              held[0] ? "" : ".refused");
+		if (glob_match(glob, name))
+			report(name, total, 1);
+	}
+	vm_unmap_aliases();
+}
+
 void bench_run(const char *glob)
 {
-	const char *unit = bench_unit();
 	uint64_t overhead = measure(empty, 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -146,9 +272,8 @@ void bench_run(const char *glob)
 		if (!glob_match(glob, row->name))
 			continue;
 		row->run(row->n); /* first touches: new slabs, tables, never-written entries */
-		uint64_t total = measure(row->run, row->n) - overhead;
-		uint64_t hundredths = total * 100 / row->n;
-		kprintf("BENCH {\"name\":\"%s\",\"%s\":%lu.%02lu,\"n\":%u}\n", row->name, unit,
-		        hundredths / 100, hundredths % 100, row->n);
+		report(row->name, measure(row->run, row->n) - overhead, row->n);
 	}
+	report_workloads(glob, overhead);
+	report_align_shifts(glob, overhead);
 }
