@@ -354,7 +354,7 @@ static size_t tables_missing(uintptr_t va)
 {
 	size_t missing = 0;
 
-	for (unsigned level = 1; level < PT_LEVELS; level++)
+	for (unsigned level = 1; level < kernel_pagetable.levels; level++)
 		missing += !pagetable_entry(&kernel_pagetable, vaddr(va), level);
 	return missing;
 }
