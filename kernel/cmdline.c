@@ -27,6 +27,7 @@ static const struct known table[] = {
         {.name = "bench", .kind = GLOB, .flag = AT(bench), .value = AT(bench_glob), .room = ROOM(bench_glob)},
         {.name = "seed", .kind = NUMBER, .value = AT(seed)},
         {.name = "soak", .kind = NUMBER, .value = AT(soak)},
+        {.name = "ptcheck", .kind = NUMBER, .value = AT(ptcheck)},
         {.name = "exit", .kind = SWITCH, .flag = AT(exit)},
         {.name = "shell", .kind = SWITCH, .flag = AT(shell)},
         {.name = "crash", .kind = TEXT, .value = AT(crash), .room = ROOM(crash)},

@@ -22,6 +22,7 @@
 #include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/vmalloc.h>
+#include <test/ptcheck.h>
 #include <test/soak.h>
 
 /* What somebody sees who boots the image with no command line at all. */
@@ -221,6 +222,8 @@ static bool do_as_told(void)
 		passed = selftest_run(suite_tables, parameters.test_glob, parameters.seed);
 	if (parameters.soak)
 		passed &= soak_run(parameters.soak, parameters.seed);
+	if (parameters.ptcheck)
+		passed &= ptcheck_run(parameters.ptcheck, parameters.seed);
 	if (parameters.shell)
 		shell_run(suite_tables, parameters.seed);
 	return passed;

@@ -85,6 +85,13 @@ static void a_soak_is_given_in_minutes(void)
 	assert_string_equal(complaints, "command line: soak: value missing");
 }
 
+static void a_check_of_page_tables_is_given_in_batches(void)
+{
+	assert_int_equal(parse("ptcheck=1000").ptcheck, 1000);
+	assert_int_equal(parse("ptcheck=many").ptcheck, 0);
+	assert_string_equal(complaints, "command line: ptcheck: bad value \"many\"");
+}
+
 static void a_crash_is_named(void)
 {
 	assert_string_equal(parse("crash=vmalloc-overflow exit").crash, "vmalloc-overflow");
@@ -162,6 +169,7 @@ static const struct test_case cases[] = {
         TEST_CASE(the_last_of_two_wins),
         TEST_CASE(seeds_are_decimal_or_hexadecimal),
         TEST_CASE(a_soak_is_given_in_minutes),
+        TEST_CASE(a_check_of_page_tables_is_given_in_batches),
         TEST_CASE(a_crash_is_named),
         TEST_CASE(unknown_words_are_named_and_the_rest_still_counts),
         TEST_CASE(names_must_match_whole),

@@ -1,6 +1,7 @@
 /*
  * Kernel parameters: words separated by blanks, `name` or `name=value`. Known: test[=GLOB] bench[=GLOB] seed=N
- * soak=MINUTES exit shell crash=NAME. The last of several wins; unknown words and bad values are named in a complaint and ignored.
+ * soak=MINUTES ptcheck=BATCHES exit shell crash=NAME. The last of several wins; unknown words and bad values are named in a
+ * complaint and ignored.
  */
 #ifndef KERNEL_CMDLINE_H
 #define KERNEL_CMDLINE_H
@@ -11,8 +12,10 @@ struct parameters {
 	bool test, bench, exit, shell;
 	char test_glob[64], bench_glob[64]; /* "*" when no glob was given */
 	uint64_t seed;
-	uint64_t soak;  /* minutes of stress on all CPUs; 0: none */
-	char crash[32]; /* crash=NAME: do this on purpose after boot; see kernel/crash.c */
+	uint64_t soak; /* minutes of stress on all CPUs; 0: none */
+	uint64_t
+	        ptcheck; /* batches of changes to the page tables, for tools/ptcheck.py to look at; 0: none */
+	char crash[32];  /* crash=NAME: do this on purpose after boot; see kernel/crash.c */
 };
 
 /* Parses; each complaint goes to `complain` as one line. */
