@@ -11,6 +11,7 @@ CMDLINE  ?=
 SEED     ?=
 SECONDS  ?= 60
 MINUTES  ?= 5
+BATCHES  ?= 1000
 
 ifeq ($(filter $(BUILD),debug release),)
 $(error BUILD is `$(BUILD)`, but must be debug or release)
@@ -24,6 +25,7 @@ $(call require,MEM,[1-9][0-9]*[KMGT],a number and K M G or T; 32M or more)
 $(call require,CPUS,[1-9][0-9]*,1 or more)
 $(call require,LEVELS,[45],4 or 5)
 $(call require,MINUTES,[1-9][0-9]*,1 or more)
+$(call require,BATCHES,[1-9][0-9]*,1 or more)
 $(call require,SEED,([0-9]+|0x[0-9a-fA-F]+)?,a number)
 
 CC      := gcc
@@ -232,6 +234,10 @@ bench: | need-run ## guest instructions per operation, counted with -icount in t
 soak: all | need-run ## all CPUs under stress for MINUTES (5), a line per second: CPUS MEM BUILD FIRMWARE SEED say where
 	@tools/run_kernel.py $(MACHINE) --soak --limit $$(( $(MINUTES) * 60 + 300 )) --cmdline "soak=$(MINUTES) exit $(SEEDED)"
 
+# A small machine unless MEM says otherwise: the more RAM, the fewer of the pages compared are ever changed.
+ptcheck: all | need-run ## QEMU's walk, our own and the kernel's word agree on every page, after each of BATCHES (1000): SEED CPUS MEM
+	@tools/ptcheck.py $(MACHINE) $(if $(filter file,$(origin MEM)),--mem 64M) --batches $(BATCHES) --seed "$(SEED)"
+
 flush-table: | need-kernel need-iso need-run ## turn off one TLB flush after the other: which tests notice? (ten minutes)
 	@tools/flush_table.py
 
@@ -290,6 +296,7 @@ help: ## this list
 	@echo "  CMDLINE=\"…\" kernel parameters, as tests need them: test=GLOB bench=GLOB seed=N exit shell"
 	@echo "  ISO_CMDLINE=\"…\" parameters written into the ISO, for machines without fw_cfg"
 	@echo "  SEED=n repeats a randomised run   V=1 shows whole commands   SECONDS=n KEEP=keep for fuzz   MINUTES=n for soak"
+	@echo "  BATCHES=n for ptcheck"
 
 # For editors and clang-tidy: how each C file is compiled, in the kernel if it is part of it, else on the host.
 compile_commands.json: $(OUT)/flags $(HOST)/flags
@@ -311,6 +318,6 @@ submake = @+$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFL
 quiet = $(if $(V),,@)
 say   = @$(if $(V),:,echo)
 
-.PHONY: all run debug gdb test test-host test-tsan test-kernel bench soak flush-table fuzz hosted tsan fuzzers check check-format check-headers \
+.PHONY: all run debug gdb test test-host test-tsan test-kernel bench soak ptcheck flush-table fuzz hosted tsan fuzzers check check-format check-headers \
         check-cppcheck check-tidy format setup clean help FORCE \
         need-kernel need-iso need-host need-fuzz need-run need-gdb need-all

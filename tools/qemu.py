@@ -33,6 +33,8 @@ class Machine:
     cmdline: str = ""
     acpi: bool = True  # with False, UEFI firmware has no tables to hand over; SeaBIOS makes its own
     rom: Optional[str] = None  # a firmware image of one's own, in place of `firmware`
+    monitor: Optional[str] = None  # a socket's path, at which QEMU answers to QMP (tools/monitor.py)
+    ram_file: Optional[str] = None  # holds the guest's memory while it runs, from physical address 0 on; below 2 GiB
     icount: Optional[int] = None  # guest nanoseconds per instruction are 1 << icount; counting makes runs repeatable
 
     def memory_bytes(self):
@@ -60,6 +62,9 @@ class Machine:
             words += ["-fw_cfg", f"name=opt/octavo/cmdline,string={escaped}"]
         if self.icount is not None:
             words += ["-icount", f"shift={self.icount}"]
+        if self.monitor:
+            words += ["-chardev", f"socket,id=monitor,path={self.monitor},server=on,wait=off"]
+            words += ["-mon", "chardev=monitor,mode=control"]
         return words
 
     def _model(self):
@@ -76,6 +81,9 @@ class Machine:
     def _memory(self):
         """More than this host may have is backed lazily: the host pays only for the pages that the guest touches."""
         size = self.memory_bytes()
+        if self.ram_file:
+            backend = f"memory-backend-file,id=m0,size={size},mem-path={self.ram_file},share=on"
+            return ["-M", "q35,memory-backend=m0", "-object", backend, "-m", self.mem, "-cpu", self.cpu]
         if size < 8 << 30:
             return ["-M", "q35", "-m", self.mem, "-cpu", self._model()]
         backend = f"memory-backend-ram,id=m0,size={size},reserve=off"

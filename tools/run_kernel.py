@@ -72,8 +72,10 @@ def clean(raw):
     return ESCAPES.sub("", raw.decode("utf-8", "replace")).replace("\r", "")
 
 
-def boot(machine, limit, log, watch):
-    """Runs QEMU; `watch` gets each line. Returns (status or None for a hang, what else QEMU had to say)."""
+def boot(machine, limit, log, watch, stdin=subprocess.DEVNULL):
+    """Runs QEMU; `watch` gets each line. Returns (status or None for a hang, what else QEMU had to say).
+
+    What is written to `stdin`, a file, arrives on the serial line."""
     os.makedirs(os.path.dirname(log), exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="octavo-") as scratch:
         resets, errors = os.path.join(scratch, "resets"), os.path.join(scratch, "errors")
@@ -81,7 +83,7 @@ def boot(machine, limit, log, watch):
         command += ["-display", "none", "-serial", "stdio", "-monitor", "none", "-d", "cpu_reset", "-D", resets]
         with open(errors, "wb") as error_file, open(log, "w", encoding="utf-8") as log_file:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=error_file, start_new_session=True
+                command, stdin=stdin, stdout=subprocess.PIPE, stderr=error_file, start_new_session=True
             )
             try:
                 for line in serial_lines(process, time.monotonic() + limit):

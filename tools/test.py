@@ -8,6 +8,7 @@ import argparse
 import filecmp
 import glob
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 
 import gdb_session
+import ptcheck
 import qemu
 from run_kernel import LOGS, Result, read, run_report, run_tests
 
@@ -25,6 +27,7 @@ JOBS = 2
 KERNEL_LIMIT = 480  # seconds until a kernel counts as hung; the slowest take about a tenth, more on a busy host
 FUZZ_SECONDS = 10
 BOOT_COST_PER_GIB = 200
+PTCHECK_BATCHES = 40
 REPORTS = "tests/kernel/reports.txt"
 
 
@@ -100,6 +103,21 @@ def boot_cost_row():
         if per_gib >= BOOT_COST_PER_GIB:
             result.fail(f"{insns[0]} instructions with 2 GiB, {insns[1]} with 1 TiB: {per_gib:.0f} per GiB")
         return result
+
+    return name, run
+
+
+def ptcheck_rows(seed):
+    """A short `make ptcheck`."""
+    for build, cpus in [("debug", 1), ("release", 4)]:
+        yield ptcheck_row(f"{build}, {cpus} CPU(s), three views of the page tables", build, cpus, seed)
+
+
+def ptcheck_row(name, build, cpus, seed):
+    def run():
+        number = int(seed, 0) if seed else random.randrange(1 << 32)
+        target = machine(build, cpus=cpus, mem="64M")
+        return ptcheck.run_ptcheck(target, PTCHECK_BATCHES, number, KERNEL_LIMIT, log_name(name))[0]
 
     return name, run
 
@@ -295,7 +313,7 @@ def rows(only, seed):
         return host if only == "host" else tsan
     kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row()]
     return (
-        host + tsan + kernels + list(bringup_rows()) + list(levels_rows()) + list(report_rows())
+        host + tsan + kernels + list(ptcheck_rows(seed)) + list(bringup_rows()) + list(levels_rows()) + list(report_rows())
         + list(gdb_rows()) + [tools_row(), reproducible_row()] + list(fuzz_rows())
     )
 

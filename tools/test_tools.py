@@ -2,11 +2,15 @@
 """Tests of the test tools: each way to fail is shown to be seen, and named as what it was."""
 
 import os
+import random
 import shutil
+import struct
 import subprocess
 import tempfile
 import unittest
 
+import page_walk
+import ptcheck
 import qemu
 import run_kernel
 from ktap import KtapReader
@@ -153,6 +157,225 @@ class Endings(unittest.TestCase):
     def test_a_report_must_end_with_its_status(self):
         result = self.run_one("panic: one\n", leave(0x10), run_kernel.run_report, ["panic: one"])
         self.assert_named(result, "exit status 33 (all passed), expected 37")
+
+
+PAT = sum(memory_type << 8 * n for n, memory_type in enumerate([6, 1, 7, 0, 6, 5, 7, 4]))  # WB WC UC- UC WB WP UC- WT
+PRESENT, WRITE, USER, PWT, PCD, ACCESSED, DIRTY, LARGE, GLOBAL = (1 << bit for bit in range(9))
+NX = 1 << 63
+DATA = PRESENT | ACCESSED | DIRTY | GLOBAL  # what all of Octavo's leaves are
+TABLE = PRESENT | WRITE | ACCESSED
+
+
+class Memory:
+    """Physical memory with tables made by hand: table n lies in frame n, the root in frame 1."""
+
+    def __init__(self, frames=16):
+        self.bytes = bytearray(frames * 4096)
+
+    def set(self, table, index, entry):
+        struct.pack_into("<Q", self.bytes, table * 4096 + index * 8, entry)
+
+    def walk(self, levels=4, physical_bits=40):
+        cr4 = 1 << 12 if levels == 5 else 0
+        registers = page_walk.Registers(1 << 31 | 1 << 16, 0x1018, cr4, 1 << 11 | 1 << 10)  # PCD and PWT in CR3 are not address
+        return page_walk.Walk(self.bytes, registers, physical_bits)
+
+
+def small_tables(levels=4):
+    """One leaf of each size: 4 KiB read-only, 2 MiB WC that may be executed, 1 GiB WT."""
+    memory = Memory()
+    root = 1
+    if levels == 5:
+        memory.set(1, 511, 6 << 12 | TABLE)
+        root = 6
+    memory.set(root, 256, 2 << 12 | TABLE | 3 << 52)  # bits 61:52 are ignored
+    memory.set(2, 0, 3 << 12 | TABLE)
+    memory.set(2, 1, 0x80_0000_0000 | DATA | WRITE | NX | LARGE | PWT | PCD | 1 << 12)
+    memory.set(3, 0, 4 << 12 | TABLE)
+    memory.set(3, 7, 0x12_3400_0000 | DATA | LARGE | PWT)
+    memory.set(4, 5, 0x9000 | DATA | NX)
+    memory.set(4, 6, 0xa000 | 1 << 11)  # not present: nothing
+    return memory
+
+
+class PageWalk(unittest.TestCase):
+    def words(self, walk):
+        return [(f"{leaf.va:x}", leaf.level, page_walk.access(leaf), page_walk.memory_type(leaf.level, leaf.raw, PAT))
+                for leaf in walk.leaves]
+
+    def test_four_levels_are_read(self):
+        walk = small_tables().walk()
+        self.assertEqual(self.words(walk), [
+            ("ffff800000005000", 1, "r--", "WB"), ("ffff800000e00000", 2, "r-x", "WC"), ("ffff800040000000", 3, "rw-", "WT")])
+        self.assertEqual((walk.faults, walk.nr_tables), ([], 4))
+
+    def test_five_levels_are_read(self):
+        walk = small_tables(5).walk(5)
+        self.assertEqual([f"{leaf.va:x}" for leaf in walk.leaves], ["ffff800000005000", "ffff800000e00000", "ffff800040000000"])
+        self.assertEqual((walk.faults, walk.nr_tables), ([], 5))
+
+    def test_addresses_are_canonical_for_their_number_of_levels(self):
+        self.assertEqual(page_walk.canonical(1 << 47, 4), 0xffff_8000_0000_0000)
+        self.assertEqual(page_walk.canonical(1 << 47, 5), 1 << 47)
+        self.assertEqual(page_walk.canonical(1 << 56, 5), 0xff00_0000_0000_0000)
+
+    def test_five_levels_read_as_four_are_something_else(self):
+        self.assertNotEqual(self.words(small_tables(5).walk(4)), self.words(small_tables(5).walk(5)))
+
+    def test_the_PAT_bit_is_elsewhere_in_large_leaves(self):
+        self.assertEqual(page_walk.memory_type(1, DATA | 1 << 7 | PWT, PAT), "WP")
+        self.assertEqual(page_walk.memory_type(2, DATA | LARGE | PWT, PAT), "WC")
+        self.assertEqual(page_walk.memory_type(2, DATA | LARGE | PWT | 1 << 12, PAT), "WP")
+        self.assertEqual(page_walk.leaf_address(2, 0x20_0000 | 1 << 12), 0x20_0000)
+
+    def test_what_any_level_denies_is_denied(self):
+        memory = small_tables()
+        memory.set(3, 0, 4 << 12 | TABLE & ~WRITE)
+        memory.set(4, 5, 0x9000 | DATA | WRITE | USER)
+        leaf = memory.walk().leaves[0]
+        self.assertEqual((page_walk.access(leaf), leaf.user), ("r-x", False))
+
+    def test_reserved_bits_are_named(self):
+        for table, index, entry, wrong in [
+            (4, 5, 1 << 40 | DATA, "level 1 has reserved bits set: 10000000000"),
+            (3, 7, 1 << 13 | DATA | LARGE, "level 2 has reserved bits set: 2000"),
+            (2, 1, 1 << 29 | DATA | LARGE, "level 3 has reserved bits set: 20000000"),
+            (1, 256, 2 << 12 | TABLE | LARGE, "level 4 has reserved bits set: 80"),
+        ]:
+            memory = small_tables()
+            memory.set(table, index, entry)
+            self.assertIn(wrong, "\n".join(memory.walk().faults))
+
+    def test_a_table_beyond_RAM_is_named(self):
+        memory = small_tables()
+        memory.set(3, 0, 0x7f00_0000 | TABLE)
+        self.assertEqual(memory.walk().faults, ["ffff800000000000: a table of level 1 at 7f000000 is not in RAM"])
+
+    def test_registers_of_all_processors_are_read(self):
+        text = "CPU#{}\nCR0=80010011 CR2=0000000000000000 CR3=0000000003fde000 CR4=00301{}e0\nEFER=0000000000000d00\n"
+        one, two = page_walk.parse_registers(text.format(0, "0") + text.format(1, "8"))
+        self.assertEqual((one.root, one.levels, one.fault()), (0x3fde000, 5, None))
+        self.assertEqual(page_walk.Registers(1 << 31, 0, 0, 0xd00).fault(), "CR0.WP is 0")
+        self.assertEqual(two.cr4, 0x3018e0)
+
+
+TLB = """ffff800000005000: 0000000000009000 XG-DA----
+ffff800000e00000: 0000001234000000 -GPDA-T--
+ffff800040000000: 0000008000000000 XGPDACT-W
+"""
+MEM = """ffff800000005000-ffff800000006000 0000000000001000 -r-
+ffff800000e00000-ffff800001000000 0000000000200000 -r-
+ffff800040000000-ffff800080000000 0000000040000000 -rw
+"""
+
+
+class MonitorTexts(unittest.TestCase):
+    def test_info_tlb_is_read_and_foretold(self):
+        self.assertEqual(page_walk.parse_tlb(TLB), page_walk.tlb_entries(small_tables().walk().leaves))
+        self.assertEqual(page_walk.parse_tlb(TLB)[1], (0xffff800000e00000, 0x1234000000, "-GPDA-T--"))
+
+    def test_info_mem_is_read_and_foretold(self):
+        self.assertEqual(page_walk.parse_mem(MEM), page_walk.mem_ranges(small_tables().walk().leaves))
+
+    def test_a_line_that_is_not_understood_is_not_overlooked(self):
+        with self.assertRaisesRegex(ValueError, "`info tlb` has a line that is not understood: `PG disabled`"):
+            page_walk.parse_tlb(TLB + "PG disabled\n")
+
+    def test_a_translation_is_read(self):
+        self.assertEqual(page_walk.parse_gpa("gpa: 0x1234\n"), 0x1234)
+        self.assertIsNone(page_walk.parse_gpa("Unmapped\n"))
+        with self.assertRaises(ValueError):
+            page_walk.parse_gpa("No memory is mapped\n")
+
+
+class Comparing(unittest.TestCase):
+    """The window begins with the second 2 MiB of the hand-made tables, the direct map is the first."""
+
+    HELLO = ("ptcheck: seed=1 batches=9 direct=ffff800000000000-ffff800000200000 "
+             f"window=ffff800000200000-ffff900000000000 pat={PAT:x} physical_bits=40")
+
+    def compare(self, before, now, *said, tlb=None):
+        """What is told of `now`, where the kernel says `said` and QEMU the truth unless `tlb` is given."""
+        comparison = ptcheck.Comparison(ptcheck.Layout.parse(self.HELLO), now.bytes)
+        for memory, lines in ((before, ["ready 0 4"]), (now, [*said, "ready 1 4"])):
+            belief, walk = ptcheck.Belief(), memory.walk()
+            self.assertTrue([belief.take(line) for line in lines][-1])
+            entries = "".join(f"{va:016x}: {pa:016x} {flags}\n" for va, pa, flags in page_walk.tlb_entries(walk.leaves))
+            mem = "".join(f"{first:016x}-{last + 1:016x} {last + 1 - first:016x} {what}\n"
+                          for first, last, what in page_walk.mem_ranges(walk.leaves))
+            found = comparison.compare(walk, belief, entries if memory is before else tlb or entries, mem)
+        return [f"{heading}: {line}" for heading, lines in found for line in lines]
+
+    def test_nothing_differs_where_nothing_changed(self):
+        self.assertEqual(self.compare(small_tables(), small_tables()), [])
+
+    def test_a_map_that_was_told_is_expected_and_its_words_are_read(self):
+        now = small_tables()
+        now.set(3, 1, 5 << 12 | TABLE)
+        now.set(5, 3, 0xb000 | DATA | WRITE | NX | PCD)
+        struct.pack_into("<QQ", now.bytes, 0xb000, 0xffff800000203000, 7)
+        said = "map ffff800000203000 1000 b000 rw- UC- 1 7"
+        told = self.compare(small_tables(), now, said)
+        self.assertEqual(told, ["tables: the walk met 5, the kernel owns 4"])
+        for wrong, where in [("1000 b000 r-- UC- 1 7", "r-- UC-"), ("1000 b000 rw- UC 1 7", "rw- UC;"),
+                             ("1000 c000 rw- UC- 1 7", "4K at c000"), ("2000 b000 rw- UC- 1 7", "nothing"),
+                             ("1000 b000 rw- UC- 1 8", "written ffff800000203000, 8")]:
+            self.assertIn(where, "\n".join(self.compare(small_tables(), now, "map ffff800000203000 " + wrong)))
+
+    def test_what_is_hidden_and_still_there_is_told(self):
+        now = small_tables()
+        now.set(3, 8, 0x4000_0000 | DATA | LARGE | NX)
+        told = self.compare(small_tables(), now, "hidden ffff800001000000 200000")
+        self.assertEqual(told, ["the kernel and the walk differ in the vmalloc window: ffff800001000000: kernel: nothing; "
+                                "tables: 2M at 40000000 r-- WB (hidden)"])
+
+    def direct(self, entry):
+        """The direct map as a leaf of 2 MiB, or as the pages that entry(n) gives."""
+        memory = small_tables()
+        memory.set(3, 0, DATA | WRITE | NX | LARGE if not entry else 4 << 12 | TABLE)
+        for n in range(512):
+            memory.set(4, n, entry(n) if entry else 0)
+        return memory
+
+    def direct_map_tells(self, entry, *said):
+        return "\n".join(line for line in self.compare(self.direct(None), self.direct(entry), *said) if "tables:" not in line[:7])
+
+    def test_pages_of_the_direct_map_are_as_told(self):
+        def entry(n):
+            return n << 12 | DATA | NX | (0 if n == 3 else WRITE)
+
+        self.assertEqual(self.direct_map_tells(entry, "alias 3000 1000 r--"), "")
+        self.assertIn("ffff800000003000: kernel: 3000 rw- WB; tables: 4K at 3000 r-- WB", self.direct_map_tells(entry))
+        self.assertIn("ffff800000005000: kernel: 5000 --- WB", self.direct_map_tells(entry, "alias 3000 1000 r--", "alias 5000 1000 ---"))
+
+    def test_a_leaf_that_could_be_whole_must_be(self):
+        told = self.direct_map_tells(lambda n: n << 12 | DATA | NX | WRITE)
+        self.assertIn("ffff800000000000: nothing differs in 2M, but it is not one leaf", told)
+
+    def test_a_leaf_that_hides_a_difference_is_told(self):
+        self.assertIn("kernel: 0 r-- and rw- WB; tables: 2M at 0 rw- WB", self.direct_map_tells(None, "alias 3000 1000 r--"))
+
+    def test_a_page_that_nobody_changed_must_stay(self):
+        def entry(n):
+            return 0 if n == 7 else n << 12 | DATA | NX | (0 if n == 3 else WRITE)
+
+        self.assertIn("2093056 bytes are mapped and 0 hidden, of 2097152", self.direct_map_tells(entry, "alias 3000 1000 r--"))
+
+    def test_QEMU_may_differ(self):
+        told = self.compare(small_tables(), small_tables(), tlb=TLB.replace("XGPDACT-W", "XGPDA-T-W"))
+        self.assertEqual(told, ["`info tlb` and the walk differ: ffff800040000000: walk: 8000000000 XGPDACT-W; "
+                                "QEMU: 8000000000 XGPDA-T-W"])
+
+    def test_samples_know_where_they_lead(self):
+        leaves = small_tables().walk().leaves
+        belief = ptcheck.Belief(maps=[(leaves[0].va, 4096, 0, "", "", 1, 0)], hidden=[(leaves[1].va - 4096, 4096)])
+        places = [(leaf.va, page_walk.level_size(leaf.level), page_walk.leaf_address(leaf.level, leaf.raw)) for leaf in leaves]
+        for seed in range(50):
+            told = dict(ptcheck.samples(random.Random(seed), leaves, belief))
+            for va, pa in told.items():
+                self.assertEqual([to + va - start for start, size, to in places if start <= va < start + size], [pa] if pa else [])
+            self.assertIsNone(told[leaves[0].va + 4096])
+            self.assertTrue(any(leaves[1].va - 4096 <= va < leaves[1].va for va in told))
 
 
 class Tools(unittest.TestCase):
