@@ -83,7 +83,7 @@ class Machine:
         size = self.memory_bytes()
         if self.ram_file:
             backend = f"memory-backend-file,id=m0,size={size},mem-path={self.ram_file},share=on"
-            return ["-M", "q35,memory-backend=m0", "-object", backend, "-m", self.mem, "-cpu", self.cpu]
+            return ["-M", "q35,memory-backend=m0", "-object", backend, "-m", self.mem, "-cpu", self._model()]
         if size < 8 << 30:
             return ["-M", "q35", "-m", self.mem, "-cpu", self._model()]
         backend = f"memory-backend-ram,id=m0,size={size},reserve=off"
