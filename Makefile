@@ -235,7 +235,7 @@ soak: all | need-run ## all CPUs under stress for MINUTES (5), a line per second
 	@tools/run_kernel.py $(MACHINE) --soak --limit $$(( $(MINUTES) * 60 + 300 )) --cmdline "soak=$(MINUTES) exit $(SEEDED)"
 
 # A small machine unless MEM says otherwise: the more RAM, the fewer of the pages compared are ever changed.
-ptcheck: all | need-run ## QEMU's walk, our own and the kernel's word agree on every page, after each of BATCHES (1000): SEED CPUS MEM
+ptcheck: all | need-run ## QEMU's walk, our own and the kernel's word agree on every page, after each of BATCHES (1000): SEED CPUS LEVELS MEM
 	@tools/ptcheck.py $(MACHINE) $(if $(filter file,$(origin MEM)),--mem 64M) --batches $(BATCHES) --seed "$(SEED)"
 
 flush-table: | need-kernel need-iso need-run ## turn off one TLB flush after the other: which tests notice? (ten minutes)
