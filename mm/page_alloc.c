@@ -552,6 +552,7 @@ static NOINLINE void release_slow(const char *call, struct page *page, unsigned 
 
 	irqflags_t flags = spin_lock_irqsave(&zone->lock);
 	enum buddy_misuse misuse = buddy_free(&zone->buddy, frame, order);
+	DEBUG_ASSERT(misuse || !page->unflushed); /* vmap_range.c: some CPU may still reach it */
 	if (unlikely(misuse)) {
 		struct mistake mistake = describe_mistake(misuse, frame, order);
 		spin_unlock_irqrestore(&zone->lock, flags);

@@ -20,7 +20,8 @@
  * R4  A call that fails has changed nothing and keeps no table.
  *
  * The direct map consists of leaves of up to 1 GiB; to restrict one frame, the leaf is split (pagetable_change()), down to
- * 4 KiB. That alone needs memory. Tables of which all leaves are the default again are merged at once.
+ * 4 KiB. So is a 2 MiB leaf of the area of which only a part changes, and the block behind it with it (area_split_blocks()).
+ * That alone needs memory. Tables of which all leaves are the default again are merged at once.
  *
  * vfree() undoes all that with pagetable_withdraw(): area and restricted aliases are hidden, every CPU flushes, then the
  * aliases become writable. Their frames are neither poisoned nor zeroed nor given to anybody before that; and while some CPU

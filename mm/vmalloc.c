@@ -48,7 +48,7 @@
  * vfree() finds the area without a search: the frame behind the address knows it. Only an address that leads to no area's
  * first frame is looked up under the lock, to be told what it is.
  *
- * Locks: vmalloc_state.lock around the ranges only. Frames, tables and nodes come and go with it not held. Flags change
+ * Locks: vmalloc_state.lock around the ranges, and while a block is split. Otherwise frames, tables and nodes come and go with it not held. Flags change
  * by atomic operations, so that who takes an area needs no lock. Mistakes are reported with none held.
  *
  * Cost: O(log n) in areas and holes for the range, beyond that a constant per page.
@@ -297,14 +297,26 @@ void *area_publish(struct vmap_area *area)
 
 /* ---- Frames and mappings ------------------------------------------------------------------------------------------ */
 
-/* Held single frames become the area's. Returns how many did: the next one, if there is one, is not a held single. */
+static void frame_own(struct vmap_area *area, struct page *page)
+{
+	page_set_type(page, PAGE_VMALLOC);
+	page->owner = area;
+}
+
+/* A held single frame. The entries inside a block may be garbage. */
+static bool is_held_single(const struct page *page)
+{
+	return page_entry_written(pfn_to_page(pfn(0)), page_to_pfn(page).raw) &&
+	       page_is_head(page, PAGE_HELD, 0);
+}
+
+/* Frames of the caller's become the area's. Returns how many did: the next one, if there is one, is no held single. */
 static size_t frames_adopt(struct vmap_area *area, struct page *const *pages, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (unlikely(pages[i]->type != PAGE_HELD || pages[i]->order))
+		if (unlikely(!is_held_single(pages[i])))
 			return i;
-		page_set_type(pages[i], PAGE_VMALLOC);
-		pages[i]->owner = area;
+		frame_own(area, pages[i]);
 	}
 	return count;
 }
@@ -404,8 +416,8 @@ static const char *fill_batch(struct vmap_area *area, vaddr_t at, size_t count, 
 		free_pages_bulk(got, pages);
 		return "no frames";
 	}
-	size_t adopted = frames_adopt(area, pages, count);
-	ASSERT(adopted == count);
+	for (size_t i = 0; i < count; i++)
+		frame_own(area, pages[i]);
 	if (unlikely(!map_frames(at, pages, count, want))) {
 		frames_disown(pages, count);
 		free_pages_bulk(count, pages);
@@ -421,8 +433,7 @@ static bool fill_large(struct vmap_area *area, vaddr_t at, const struct request 
 
 	if (unlikely(!block))
 		return false;
-	page_set_type(block, PAGE_VMALLOC);
-	block->owner = area;
+	frame_own(area, block);
 	if (likely(pagetable_map(&kernel_pagetable, vrange_sized(at, LARGE_SIZE), page_to_paddr(block),
 	                         want->prot, LARGE_LEVEL)))
 		return true;
@@ -436,12 +447,16 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 	vaddr_t at = vaddr(area->va_start);
 	size_t left = area_data_pages(area);
 	const char *lacking = NULL;
+	bool large =
+	        want->large_align; /* until there is no block: then there is none for the next one either */
 
 	/* Invariant: every data page below `at` is filled. */
 	while (left && !lacking) {
 		size_t count = LARGE_PAGES;
-		bool may_be_large = want->large_align && left >= count && is_aligned(at.raw, LARGE_SIZE);
-		if (!may_be_large || !fill_large(area, at, want)) {
+		bool may_be_large = large && left >= count && is_aligned(at.raw, LARGE_SIZE);
+		if (may_be_large)
+			large = fill_large(area, at, want);
+		if (!may_be_large || !large) {
 			count = min_u64(left, FILL_BATCH);
 			lacking = fill_batch(area, at, count, want);
 		}
@@ -490,14 +505,14 @@ static void split_block_at(struct vmap_area *area, uintptr_t edge)
 	bool found = pagetable_find(&kernel_pagetable, vaddr(start), &first);
 	ASSERT(found);
 	struct page *block = pfn_to_page(paddr_to_pfn(first.pa));
-	if (block->order != LARGE_ORDER)
-		return;
-	page_set_type(block, PAGE_HELD);
-	split_page(block, LARGE_ORDER);
-	for (struct page *page = block; page < block + LARGE_PAGES; page++) {
-		page_set_type(page, PAGE_VMALLOC);
-		page->owner = area;
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock); /* others may change other pages of it */
+	if (block->order == LARGE_ORDER) {
+		page_set_type(block, PAGE_HELD);
+		split_page(block, LARGE_ORDER);
+		for (struct page *page = block; page < block + LARGE_PAGES; page++)
+			frame_own(area, page);
 	}
+	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
 }
 
 void area_split_blocks(struct vmap_area *area, struct vrange pages)

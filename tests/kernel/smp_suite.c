@@ -17,6 +17,7 @@
 #include <mm/mm.h>
 #include <mm/page_alloc.h>
 #include <mm/pagetable.h>
+#include <mm/set_memory.h>
 #include <mm/vmalloc.h>
 #include <ram_relay.h>
 #include "expect_fault.h"
@@ -808,6 +809,40 @@ static void cpus_end_each_others_mappings_while_any_of_them_purges(void)
 		assert_at_least(ram_relay_handed_over(), 1 + rounds / 100);
 }
 
+/* ---- One block, several CPUs ---- */
+
+static char *shared_block;
+static unsigned nr_arrived;
+
+/* Each CPU restricts a page of its own, all at once: the leaf around them is split by one of them. */
+static void restrict_own_page(void *unused)
+{
+	unsigned long page = (unsigned long)shared_block + (1 + this_cpu()->id) * PAGE_SIZE;
+
+	(void)unused;
+	count_up(&nr_arrived);
+	await_count(&nr_arrived, nr_cpus);
+	while (!set_memory_ro(page, 1))
+		cpu_relax();
+}
+
+static void cpus_may_change_pages_of_one_large_leaf(void)
+{
+	need_another_cpu();
+	if (nr_free_pages() < 4096)
+		test_skip("needs 16 MiB of free memory");
+	for (unsigned round = 0; round < scaled(40); round++) {
+		shared_block = vmalloc(PMD_SIZE);
+		assert_non_null(shared_block);
+		nr_arrived = 0;
+		start_work_on_others(restrict_own_page, NULL);
+		restrict_own_page(NULL);
+		wait_for_others();
+		assert_sound(vmalloc_check());
+		vfree(shared_block);
+	}
+}
+
 /* ---- Bringing up ---- */
 
 enum { NOBODYS_APIC_ID = 0xfd };
@@ -901,6 +936,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_call_out_of_a_call_is_reported),
         TEST_CASE(a_call_with_a_lock_held_is_reported),
         TEST_CASE(cpus_end_each_others_mappings_while_any_of_them_purges),
+        TEST_CASE(cpus_may_change_pages_of_one_large_leaf),
         TEST_CASE(work_runs_outside_of_handlers_on_the_cpus_own_stack),
         TEST_CASE(misdirected_work_is_reported),
         TEST_CASE(who_waits_for_work_masked_serves_its_calls),

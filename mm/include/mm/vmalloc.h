@@ -83,7 +83,8 @@ void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot) MUST_USE;
 void *vmalloc_huge(size_t size, gfp_t gfp) MUST_USE;
 
 /*
- * vm_flags: VM_NO_GUARD, and VM_ALLOW_HUGE_VMAP for 2 MiB leaves with any protection. In [start, end), at an alignment of `align` (0 or a power of two; less than a page means a page). `node` is
+ * In [start, end), at an alignment of `align` (0 or a power of two; less than a page means a page). vm_flags: VM_NO_GUARD,
+ * VM_ALLOW_HUGE_VMAP for 2 MiB leaves with any protection. `node` is
  * NUMA_NO_NODE or 0. `caller` is shown in vmallocinfo and reports. Bad arguments fail with a warning that names them.
  */
 void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsigned long end, gfp_t gfp,
