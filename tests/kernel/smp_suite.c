@@ -814,15 +814,18 @@ static void cpus_end_each_others_mappings_while_any_of_them_purges(void)
 static char *shared_block;
 static unsigned nr_arrived;
 
-/* Each CPU restricts a page of its own, all at once: the leaf around them is split by one of them. */
-static void restrict_own_page(void *unused)
+/*
+ * Each CPU concerns itself with a page of its own, all at once: one of them splits the leaf around them. The others have
+ * nothing to change or to flush, and are right behind it.
+ */
+static void split_own_page_off(void *unused)
 {
 	unsigned long page = (unsigned long)shared_block + (1 + this_cpu()->id) * PAGE_SIZE;
 
 	(void)unused;
 	count_up(&nr_arrived);
 	await_count(&nr_arrived, nr_cpus);
-	while (!set_memory_ro(page, 1))
+	while (!set_memory_nx(page, 1))
 		cpu_relax();
 }
 
@@ -831,12 +834,12 @@ static void cpus_may_change_pages_of_one_large_leaf(void)
 	need_another_cpu();
 	if (nr_free_pages() < 4096)
 		test_skip("needs 16 MiB of free memory");
-	for (unsigned round = 0; round < scaled(40); round++) {
+	for (unsigned round = 0; round < scaled(200); round++) {
 		shared_block = vmalloc(PMD_SIZE);
 		assert_non_null(shared_block);
 		nr_arrived = 0;
-		start_work_on_others(restrict_own_page, NULL);
-		restrict_own_page(NULL);
+		start_work_on_others(split_own_page_off, NULL);
+		split_own_page_off(NULL);
 		wait_for_others();
 		assert_sound(vmalloc_check());
 		vfree(shared_block);
