@@ -6,7 +6,11 @@
 #include <lib/rng.h>
 #include <lib/string.h>
 #include <mm/kmalloc.h>
+#include <mm/memblock.h>
+#include <mm/mm.h>
 #include <mm/page_alloc.h>
+#include <mm/pagetable.h>
+#include <mm/set_memory.h>
 #include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
 #include <vm_access.h>
@@ -20,6 +24,16 @@ enum {
 	DENSE = 64,            /* bytes at either end of memory that all carry the pattern */
 	SPARSE_STEP = 61,      /* between them, and in the window, where a byte costs a translation: */
 	SPARSE_STEP_WINDOW = 509,
+	DEVICE_PAGES = 32,                                 /* where small devices lie, above all RAM; */
+	DEVICE_PAGES_MAX = 2 * (PMD_SIZE / PAGE_SIZE) + 1, /* 2 MiB behind that begins a large one */
+};
+
+enum limit_kind { UNLIMITED, READ_ONLY, EXECUTABLE, HIDDEN };
+
+/* Of `count` pages from the page `first` on. */
+struct limit {
+	enum limit_kind kind;
+	unsigned first, count;
 };
 
 /* Memory that somebody holds; address NULL: none. It changes hands by pointer. */
@@ -27,11 +41,15 @@ struct item {
 	const struct kind *kind;
 	char *address;
 	size_t size;
-	uint64_t tag; /* of its pattern */
+	uint64_t tag;       /* of its pattern */
+	struct limit limit; /* what may not be done with some of its pages */
 };
 
-static struct item items[SMP_CPUS_MAX * ITEMS + SHARED];
-static struct item *shared[SHARED]; /* atomic */
+/* Each CPU's own, those in shared places, and three for what each CPU leaves to its next interrupt. */
+static struct item items[SMP_CPUS_MAX * (ITEMS + 3) + SHARED];
+static struct item *shared[SHARED];        /* atomic */
+static struct item *parcels[SMP_CPUS_MAX]; /* atomic: holds an area, or nothing; */
+static struct item *opened[SMP_CPUS_MAX];  /* that CPU's handler's: holds nothing */
 
 /* A CPU at work. */
 struct actor {
@@ -41,6 +59,7 @@ struct actor {
 	bool in_handler;
 	struct rng rng;
 	struct item *items[ITEMS];
+	struct item *parcel; /* holds nothing, but while it is being filled */
 };
 
 static uint64_t below(struct actor *actor, uint64_t bound)
@@ -280,7 +299,10 @@ static struct list list_take(struct actor *actor, struct item *item)
 
 	memcpy(&list, item->address, sizeof(list));
 	for (size_t i = 1; i < list.count; i++) {
-		struct item member = {item->kind, list.members[i], list.size, item->tag + i};
+		struct item member = {.kind = item->kind,
+		                      .address = list.members[i],
+		                      .size = list.size,
+		                      .tag = item->tag + i};
 		check_filled(actor, &member, member.address, member.size);
 	}
 	return list;
@@ -470,6 +492,257 @@ static void given_release(struct actor *actor, struct item *item)
 	vmalloc_release(actor, item);
 }
 
+/* ---- Limited memory: areas of which some pages may not be written, or not be reached at all, whatever the address --- */
+
+/*
+ * The page's translation, and the one of its frame in the direct map. Others may merge tables there: masked interrupts would
+ * hold them off on a machine, but not on the host, whose flush waits for nobody.
+ */
+struct page_access {
+	bool present, direct_present;
+	uint64_t bits, direct_bits;
+};
+
+static struct page_access access_of(const struct item *item, unsigned page)
+{
+	vaddr_t at = vaddr_of(item->address + ((size_t)page << PAGE_SHIFT));
+	struct translation own = {0}, direct = {0};
+	struct page_access access = {.present = pagetable_lookup(&kernel_pagetable, at, &own)};
+
+	if (pagetable_find(&kernel_pagetable, at, &own)) {
+		irqflags_t flags = spin_lock_irqsave(&kernel_pagetable.lock);
+		vaddr_t alias = vaddr_of(page_address(pfn_to_page(paddr_to_pfn(own.pa))));
+		access.direct_present = pagetable_lookup(&kernel_pagetable, alias, &direct);
+		spin_unlock_irqrestore(&kernel_pagetable.lock, flags);
+	}
+	access.bits = own.prot.raw;
+	access.direct_bits = direct.prot.raw;
+	return access;
+}
+
+static bool is_limited_to(const struct page_access *access, enum limit_kind kind)
+{
+	bool writable = access->bits & PTE_WRITE, executable = !(access->bits & PTE_NO_EXEC),
+	     direct_writable = access->direct_bits & PTE_WRITE;
+
+	if (kind == HIDDEN)
+		return !access->present && !access->direct_present;
+	return access->present && access->direct_present && writable == (kind == UNLIMITED) &&
+	       direct_writable == (kind == UNLIMITED) && executable == (kind == EXECUTABLE);
+}
+
+static void check_limit(struct actor *actor, const struct item *item)
+{
+	unsigned pages = (unsigned)(align_up(item->size, PAGE_SIZE) >> PAGE_SHIFT);
+	const struct limit *limit = &item->limit;
+
+	for (unsigned page = 0; page < pages; page++) {
+		bool inside = page - limit->first < limit->count;
+		struct page_access access = access_of(item, page);
+		if (!is_limited_to(&access, inside ? limit->kind : UNLIMITED))
+			return note_failure(actor->workload,
+			                    "CPU %u: page %u of %p, limit %u of pages %u to %u: "
+			                    "%u, 0x%lx, in the direct map %u, 0x%lx",
+			                    actor->cpu, page, (void *)item->address, limit->kind,
+			                    limit->first, limit->first + limit->count, access.present,
+			                    access.bits, access.direct_present, access.direct_bits);
+	}
+}
+
+/* May be refused, as the direct map's leaves may have to be split. */
+static void limit(struct actor *actor, struct item *item)
+{
+	unsigned pages = (unsigned)(align_up(item->size, PAGE_SIZE) >> PAGE_SHIFT),
+	         first = (unsigned)below(actor, pages), count_of = 1 + (unsigned)below(actor, pages - first);
+	enum limit_kind kind = READ_ONLY + (enum limit_kind)below(actor, 3);
+	unsigned long at = (unsigned long)item->address + ((unsigned long)first << PAGE_SHIFT);
+	int nr = (int)count_of;
+
+	if (!(kind == HIDDEN ? set_memory_np(at, nr) : set_memory_ro(at, nr))) {
+		count(&actor->counts->refused);
+		return;
+	}
+	if (kind == EXECUTABLE && !set_memory_x(at, nr)) {
+		count(&actor->counts->refused);
+		kind = READ_ONLY;
+	}
+	item->limit = (struct limit){kind, first, count_of};
+	count(&actor->counts->limited);
+	check_limit(actor, item);
+}
+
+/* Never refused: what was split for the limit is split still. */
+static void lift_limit(struct actor *actor, struct item *item)
+{
+	unsigned long at = (unsigned long)item->address + ((unsigned long)item->limit.first << PAGE_SHIFT);
+	int nr = (int)item->limit.count;
+	bool lifted = true;
+
+	check_limit(actor, item);
+	if (item->limit.kind == EXECUTABLE)
+		lifted = set_memory_nx(at, nr);
+	if (item->limit.kind == HIDDEN)
+		lifted = set_memory_p(at, nr);
+	else if (item->limit.kind != UNLIMITED)
+		lifted = lifted && set_memory_rw(at, nr);
+	if (!lifted)
+		note_failure(actor->workload, "CPU %u: the limit %u of %u pages of %p is not lifted",
+		             actor->cpu, item->limit.kind, item->limit.count, (void *)item->address);
+	item->limit = (struct limit){0};
+	check_limit(actor, item);
+}
+
+static bool limited_allocate(struct actor *actor, struct item *item)
+{
+	item->limit = (struct limit){0};
+	if (!vmalloc_allocate(actor, item))
+		return false;
+	limit(actor, item);
+	return true;
+}
+
+/* Another limit, and what it holds is still there. */
+static void limited_change(struct actor *actor, struct item *item)
+{
+	lift_limit(actor, item);
+	check_filled(actor, item, item->address, item->size);
+	limit(actor, item);
+}
+
+/* vfree() does not mind the limit. A handler flushes nothing. */
+static void limited_release(struct actor *actor, struct item *item)
+{
+	if (!actor->in_handler && one_in(actor, 3))
+		lift_limit(actor, item);
+	check_limit(actor, item);
+	if (item->limit.kind != HIDDEN)
+		check_filled(actor, item, item->address, item->size);
+	vfree(item->address);
+}
+
+/* ---- Devices: physical addresses of no RAM, where nothing is touched ----------------------------------------------- */
+
+static const struct {
+	void *(*map)(uint64_t phys, size_t size);
+	enum memory_type type;
+} device_calls[] = {
+        {ioremap, MEMORY_UC_MINUS}, {ioremap_uc, MEMORY_UC},    {ioremap_wc, MEMORY_WC},
+        {ioremap_wt, MEMORY_WT},    {ioremap_cache, MEMORY_WB},
+};
+
+/*
+ * Who holds each page: their number, and above it their type. Entered after a mapping was granted and taken out before it is
+ * given back: two types at once are two that were granted.
+ */
+enum { HOLDERS_BITS = 16 };
+static uint32_t device_holders[DEVICE_PAGES_MAX]; /* atomic */
+
+/* What an item of a device maps follows from its tag. */
+struct device {
+	uint64_t phys;
+	size_t size, first_page, end_page;
+	unsigned call;
+};
+
+static struct device device_of(const struct actor *actor, const struct item *item)
+{
+	uint64_t draw = item->tag;
+	bool large = draw % 16 == 0;
+	uint64_t offset = large ? PMD_SIZE : (draw >> 8) % ((uint64_t)DEVICE_PAGES << PAGE_SHIFT);
+	size_t size = large ? PMD_SIZE + (draw >> 4 & 1) : 1 + (draw >> 24) % (3 * PAGE_SIZE);
+
+	return (struct device){
+	        .phys = actor->workload->devices + offset,
+	        .size = size,
+	        .first_page = offset >> PAGE_SHIFT,
+	        .end_page = (offset + size + PAGE_SIZE - 1) >> PAGE_SHIFT,
+	        .call = (unsigned)((draw >> 44) % ARRAY_SIZE(device_calls)),
+	};
+}
+
+static void device_hold(struct actor *actor, const struct device *device, enum memory_type type)
+{
+	for (size_t page = device->first_page; page < device->end_page; page++) {
+		uint32_t had = __atomic_load_n(&device_holders[page], __ATOMIC_RELAXED), have;
+		do {
+			bool other = had & ((1U << HOLDERS_BITS) - 1) && had >> HOLDERS_BITS != type;
+			if (other)
+				note_failure(actor->workload, "CPU %u: the device at 0x%lx is %s and %s",
+				             actor->cpu, actor->workload->devices + (page << PAGE_SHIFT),
+				             memory_type_name(type),
+				             memory_type_name((enum memory_type)(had >> HOLDERS_BITS)));
+			have = (had & ((1U << HOLDERS_BITS) - 1)) + 1 + ((uint32_t)type << HOLDERS_BITS);
+		} while (!__atomic_compare_exchange_n(&device_holders[page], &had, have, false,
+		                                      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	}
+}
+
+static void device_let_go(const struct device *device)
+{
+	for (size_t page = device->first_page; page < device->end_page; page++)
+		__atomic_fetch_sub(&device_holders[page], 1, __ATOMIC_ACQ_REL);
+}
+
+/* First and last byte lead to the device, with one type, which is returned. */
+static enum memory_type check_device(struct actor *actor, const struct item *item,
+                                     const struct device *device)
+{
+	struct translation first = {0}, last = {0};
+	enum memory_type type, wanted = device_calls[device->call].type;
+
+	(void)!pagetable_lookup(&kernel_pagetable, vaddr_of(item->address), &first);
+	(void)!pagetable_lookup(&kernel_pagetable, vaddr_of(item->address + item->size - 1), &last);
+	type = pgprot_type(first.prot);
+	bool weaker = type == MEMORY_UC_MINUS && (wanted == MEMORY_WC || wanted == MEMORY_WT); /* no PAT */
+	if (first.pa.raw != device->phys || last.pa.raw != device->phys + device->size - 1 ||
+	    pgprot_type(last.prot) != type || (type != wanted && !weaker))
+		note_failure(actor->workload, "CPU %u: %s of 0x%lx, %zu bytes, leads to 0x%lx-0x%lx, %s",
+		             actor->cpu, memory_type_name(wanted), device->phys, device->size, first.pa.raw,
+		             last.pa.raw, memory_type_name(type));
+	return type;
+}
+
+/* What is held cannot be had with another type, by nobody. */
+static void demand_refusal(struct actor *actor, const struct device *device, enum memory_type type)
+{
+	uint64_t at = device->phys + below(actor, device->size);
+	void *second = type == MEMORY_WB ? ioremap(at, 1) : ioremap_cache(at, 1);
+
+	count(&actor->counts->conflicts);
+	if (!second)
+		return;
+	note_failure(actor->workload, "CPU %u: the device at 0x%lx is %s, and was given with another type",
+	             actor->cpu, at, memory_type_name(type));
+	iounmap(second);
+}
+
+static bool device_allocate(struct actor *actor, struct item *item)
+{
+	struct device device = device_of(actor, item);
+
+	item->address = device_calls[device.call].map(device.phys, device.size);
+	item->size = device.size;
+	if (!item->address)
+		return false;
+	enum memory_type type = check_device(actor, item, &device);
+	device_hold(actor, &device, type);
+	count(&actor->counts->devices);
+	if (one_in(actor, 2))
+		demand_refusal(actor, &device, type);
+	return true;
+}
+
+static void device_release(struct actor *actor, struct item *item)
+{
+	struct device device = device_of(actor, item);
+
+	check_device(actor, item, &device);
+	device_let_go(&device);
+	iounmap(item->address);
+}
+
+/* ---- All kinds ----------------------------------------------------------------------------------------------------- */
+
 /* As often as it is listed. */
 static const struct kind kmalloc_kind = {"kmalloc", true, true, kmalloc_allocate, kmalloc_release},
                          kvmalloc_kind = {"kvmalloc", true, true, kvmalloc_allocate, kvmalloc_release},
@@ -483,13 +756,25 @@ static const struct kind kmalloc_kind = {"kmalloc", true, true, kmalloc_allocate
                          vmalloc_kind = {"vmalloc", false, true, vmalloc_allocate, vmalloc_release},
                          vmap_kind = {"vmap", false, false, vmap_allocate, vmap_release},
                          ram_kind = {"vm_map_ram", false, false, ram_allocate, ram_release},
-                         given_kind = {"vmap, given away", false, true, given_allocate, given_release};
+                         given_kind = {"vmap, given away", false, true, given_allocate, given_release},
+                         limited_kind = {"set_memory", false, true, limited_allocate, limited_release},
+                         device_kind = {"ioremap", false, false, device_allocate, device_release};
 static const struct kind *const kinds[] = {
         &kmalloc_kind, &kmalloc_kind, &kmalloc_kind, &kmalloc_kind,  &object_kind,
         &object_kind,  &object_kind,  &block_kind,   &block_kind,    &block_kind,
         &bulk_kind,    &exact_kind,   &frames_kind,  &kvmalloc_kind, &vmalloc_kind,
         &vmalloc_kind, &vmap_kind,    &ram_kind,     &given_kind,    &cache_kind,
 };
+/* Each of these interrupts all CPUs several times in its life: one in RARE. */
+enum { RARE = 48 };
+static const struct kind *const rare_kinds[] = {&limited_kind, &device_kind};
+
+static const struct kind *some_kind(struct actor *actor)
+{
+	if (one_in(actor, RARE))
+		return rare_kinds[below(actor, ARRAY_SIZE(rare_kinds))];
+	return kinds[below(actor, ARRAY_SIZE(kinds))];
+}
 
 /* ---- Steps -------------------------------------------------------------------------------------------------------- */
 
@@ -542,6 +827,8 @@ static void item_step(struct actor *actor, struct item *item, const struct kind 
 		item_allocate(actor, item, kind);
 	else if (item->kind == &kmalloc_kind && one_in(actor, 4))
 		item_resize(actor, item);
+	else if (item->kind == &limited_kind && !actor->in_handler && one_in(actor, 3))
+		limited_change(actor, item);
 	else
 		item_release(actor, item);
 }
@@ -560,10 +847,31 @@ static void item_step_in_handler(struct actor *actor, struct item *item, const s
 	count(&actor->counts->in_handler);
 }
 
+/* An area is left to this CPU's next interrupt. What the last one left there, as none came, goes as in a handler. */
+static void leave_parcel(struct actor *actor)
+{
+	item_allocate(actor, actor->parcel, &vmalloc_kind);
+	actor->parcel = __atomic_exchange_n(&parcels[actor->cpu], actor->parcel, __ATOMIC_ACQ_REL);
+	if (actor->parcel->address)
+		item_step_in_handler(actor, actor->parcel, &vmalloc_kind);
+}
+
+void smp_workload_interrupt(struct smp_workload *workload, unsigned cpu)
+{
+	struct actor handler = {
+	        .workload = workload, .counts = &workload->counts[cpu], .cpu = cpu, .in_handler = true};
+
+	opened[cpu] = __atomic_exchange_n(&parcels[cpu], opened[cpu], __ATOMIC_ACQ_REL);
+	if (!opened[cpu]->address)
+		return;
+	item_release(&handler, opened[cpu]);
+	count(&handler.counts->by_interrupts);
+}
+
 static void step(struct actor *actor)
 {
 	struct item **item = &actor->items[below(actor, ITEMS)];
-	const struct kind *kind = kinds[below(actor, ARRAY_SIZE(kinds))];
+	const struct kind *kind = some_kind(actor);
 
 	if (one_in(actor, 3)) {
 		struct item **place = &shared[below(actor, SHARED)];
@@ -577,6 +885,8 @@ static void step(struct actor *actor)
 		item_step(actor, *item, kind);
 	if (one_in(actor, 500))
 		kmem_cache_shrink(some_cache(actor));
+	if (one_in(actor, 30))
+		leave_parcel(actor);
 	count(&actor->counts->operations);
 }
 
@@ -622,6 +932,7 @@ void smp_workload_run(struct smp_workload *workload, unsigned cpu)
 	rng_seed(&actor.rng, workload->seed + cpu * 0x100000001UL);
 	for (unsigned i = 0; i < ITEMS; i++)
 		actor.items[i] = &items[cpu * ITEMS + i];
+	actor.parcel = &items[SMP_CPUS_MAX * ITEMS + SHARED + 3 * cpu];
 	for (unsigned number = 0; !workload->stop; number++) {
 		run_round(&actor, number);
 		workload->barrier(workload->context);
@@ -633,6 +944,7 @@ void smp_workload_run(struct smp_workload *workload, unsigned cpu)
 		item_release(&actor, actor.items[i]);
 	for (unsigned i = cpu; i < SHARED; i += workload->nr_cpus)
 		item_release(&actor, shared[i]);
+	item_release(&actor, __atomic_exchange_n(&parcels[cpu], actor.parcel, __ATOMIC_ACQ_REL));
 	workload->barrier(workload->context);
 }
 
@@ -646,6 +958,14 @@ bool smp_workload_begin(struct smp_workload *workload)
 	memset(items, 0, sizeof(items));
 	for (unsigned i = 0; i < SHARED; i++)
 		shared[i] = &items[SMP_CPUS_MAX * ITEMS + i];
+	for (unsigned cpu = 0; cpu < SMP_CPUS_MAX; cpu++) {
+		struct item *own = &items[SMP_CPUS_MAX * ITEMS + SHARED + 3 * cpu];
+		parcels[cpu] = own + 1;
+		opened[cpu] = own + 2;
+	}
+	const struct memblock_ranges *ram = &mm_memblock()->ram;
+	workload->devices = align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
+	memset(device_holders, 0, sizeof(device_holders));
 	memset(workload->counts, 0, sizeof(workload->counts));
 	workload->stop = workload->failed = false;
 	for (unsigned c = 0; c < SMP_CACHES; c++) {

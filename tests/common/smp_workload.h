@@ -7,6 +7,9 @@
  *	                            ├──► [ · · · · ]      shared places: swapped with an item at random
  *	CPU n   [ · · · · · · ]  ◄──┘
  *
+ * Of an area, some pages may be read-only, executable or hidden, whoever holds it; devices, of which there are none, are
+ * mapped with types that others refuse. Where there are real interrupts, each frees an area that its CPU left to it.
+ *
  * The last of several CPUs also takes all memory there is, every few rounds, works on for a while, and gives it back:
  * refusals are part of the mix. Of all mistakes a wrong pattern is noted here, as no CPU but the first can leave its
  * test; the others are panics, or the check's words.
@@ -27,9 +30,13 @@ struct smp_counts {
 	uint64_t operations;
 	uint64_t allocations; /* of these, those that were served */
 	uint64_t refused;
-	uint64_t swapped;    /* items put into a shared place or taken from one */
-	uint64_t in_handler; /* operations in interrupt context */
-	uint64_t exhausted;  /* how often it took all memory */
+	uint64_t swapped;       /* items put into a shared place or taken from one */
+	uint64_t in_handler;    /* operations in interrupt context */
+	uint64_t exhausted;     /* how often it took all memory */
+	uint64_t devices;       /* mapped */
+	uint64_t conflicts;     /* refused, as they must be, for being mapped with another type */
+	uint64_t limited;       /* set_memory_*() on pages of areas */
+	uint64_t by_interrupts; /* areas freed by smp_workload_interrupt() */
 };
 
 struct smp_workload {
@@ -45,6 +52,7 @@ struct smp_workload {
 
 	/* The workload's. */
 	struct kmem_cache *caches[SMP_CACHES];
+	uint64_t devices; /* physical address of no RAM */
 	struct smp_counts counts[SMP_CPUS_MAX];
 	bool stop;         /* (barrier) */
 	bool failed;       /* atomic: `failure` has its writer */
@@ -56,6 +64,9 @@ bool smp_workload_begin(struct smp_workload *workload) MUST_USE;
 
 /* CPU `cpu`'s part: 0 to nr_cpus - 1, at once. Returns when the workload has ended and this CPU holds nothing. */
 void smp_workload_run(struct smp_workload *workload, unsigned cpu);
+
+/* What CPU `cpu` does with an interrupt of its own: vfree() an area that was left to it. In the handler, on that CPU. */
+void smp_workload_interrupt(struct smp_workload *workload, unsigned cpu);
 
 /* Gives back what begin() took. NULL, or what went wrong first. On one CPU, after all have run. */
 const char *smp_workload_end(struct smp_workload *workload) MUST_USE;

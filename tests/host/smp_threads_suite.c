@@ -66,6 +66,9 @@ static void run_mix_on(unsigned nr_cpus)
 	test_note(
 	        "%lu operations: %lu served, %lu refused, %lu handed over, %lu in handlers; %lu times without memory",
 	        sum.operations, sum.allocations, sum.refused, sum.swapped, sum.in_handler, sum.exhausted);
+	test_note("%lu devices mapped, %lu conflicts refused, %lu limits set", sum.devices, sum.conflicts,
+	          sum.limited);
+	assert_true(sum.devices && sum.conflicts && sum.limited);
 	assert_sound(smp_workload_end(&workload));
 }
 

@@ -39,7 +39,7 @@ struct ticker {
 } ALIGNED(64);
 
 static struct ticker tickers[CPUS_MAX];
-static const struct stress *running;
+static struct stress *running;
 static bool quiet; /* atomic: ticks do nothing */
 
 /* ---- The barrier ------------------------------------------------------------------------------------------------- */
@@ -111,6 +111,8 @@ static void tick(void)
 	if (__atomic_load_n(&quiet, __ATOMIC_ACQUIRE) || operations_here() < ticker->due)
 		return;
 	ticker->due = operations_here() + OPERATIONS_PER_TICK;
+	if (this_cpu()->id < running->nr_cpus)
+		smp_workload_interrupt(&running->workload, this_cpu()->id);
 	for (unsigned n = 1 + (unsigned)rng_below(&ticker->rng, 4); n; n--) {
 		unsigned slot = (unsigned)rng_below(&ticker->rng, HELD_MAX);
 		if (ticker->held[slot].words)
