@@ -3,6 +3,7 @@
  * expected fails the case it happened in; if a lock is held, or no case runs, there is no way on and the
  * process ends.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sanitizer/common_interface_defs.h>
@@ -21,11 +22,13 @@ static _Thread_local struct {
 	char message[TEXT_MAX];
 } expected;
 
+/* Of all CPUs, one at a time; what a test asks of them, it asks while only one runs. */
 static struct {
+	pthread_mutex_t lock;
 	unsigned long count;
 	bool quiet;
 	char last[TEXT_MAX];
-} warnings;
+} warnings = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void format_text(char text[TEXT_MAX], const char *fmt, va_list args)
 {
@@ -67,12 +70,14 @@ void warn(const char *fmt, ...)
 {
 	va_list args;
 
+	pthread_mutex_lock(&warnings.lock);
 	va_start(args, fmt);
 	format_text(warnings.last, fmt, args);
 	va_end(args);
 	warnings.count++;
 	if (!warnings.quiet)
 		test_note("warning: %s", warnings.last);
+	pthread_mutex_unlock(&warnings.lock);
 }
 
 struct context *test_panic_context(void)
