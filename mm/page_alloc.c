@@ -437,12 +437,17 @@ static size_t take_bulk(const struct request *want, size_t count, struct page **
 	size_t got = 0;
 
 	for (int z = (int)highest_zone(want->gfp); z >= 0 && got < count; z--) {
+		size_t reserve = use_reserve ? 0 : zones[z].reserve;
+		bool by_one = count - got <= BULK_BY_ONE;
 		struct page *page;
-		while (count - got && count - got <= BULK_BY_ONE &&
-		       (page = list_take(&zones[z], want->order, want->caller)))
+		if (!by_one)
+			got += zone_take_bulk(&zones[z], reserve, count - got, pages + got,
+			                      (uint32_t)want->caller);
+		while (got < count && (page = list_take(&zones[z], want->order, want->caller)))
 			pages[got++] = page;
-		got += zone_take_bulk(&zones[z], use_reserve ? 0 : zones[z].reserve, count - got, pages + got,
-		                      (uint32_t)want->caller);
+		if (by_one)
+			got += zone_take_bulk(&zones[z], reserve, count - got, pages + got,
+			                      (uint32_t)want->caller);
 	}
 	return got;
 }

@@ -375,6 +375,7 @@ static size_t shrink_by_asking(void)
 	times_asking++;
 	asked_with_nothing_left = alloc_pages(GFP_DMA | __GFP_RECLAIM | __GFP_RETRY_MAYFAIL, 0);
 	hoard_give(&hoard, zones[ZONE_DMA].reserve + 1);
+	drain_all_pages(); /* out of this CPU's lists of larger blocks, where they would be of no use */
 	asked_with_one_left = alloc_pages(GFP_DMA | GFP_KERNEL, 0);
 	return 0;
 }
