@@ -8,12 +8,15 @@ void va_model_init(struct va_model *model, struct vrange window)
 	ASSERT(model->pages <= VA_MODEL_PAGES);
 }
 
-static bool fits(const struct va_model *model, size_t first, size_t count, size_t align, struct vrange within)
+static bool fits(const struct va_model *model, size_t first, size_t count, struct va_place place,
+                 struct vrange within)
 {
 	uintptr_t start = model->start + first * PAGE_SIZE;
-	if (start % align || start < within.start.raw || start + count * PAGE_SIZE > within.end.raw)
+	size_t gap = place.gap / PAGE_SIZE;
+	if ((start + place.lead) % place.align || start < within.start.raw ||
+	    start + count * PAGE_SIZE > within.end.raw || gap > first)
 		return false;
-	for (size_t i = first; i < first + count; i++)
+	for (size_t i = first - gap; i < first + count; i++)
 		if (model->busy[i])
 			return false;
 	return true;
@@ -27,17 +30,23 @@ static void mark(struct va_model *model, size_t first, size_t count, bool busy)
 	}
 }
 
-bool va_model_alloc(struct va_model *model, size_t size, size_t align, struct vrange within, uintptr_t *start)
+bool va_model_alloc_at(struct va_model *model, size_t size, struct va_place place, struct vrange within,
+                       uintptr_t *start)
 {
 	size_t count = size / PAGE_SIZE;
 	for (size_t first = 0; first + count <= model->pages; first++) {
-		if (!fits(model, first, count, align, within))
+		if (!fits(model, first, count, place, within))
 			continue;
 		mark(model, first, count, true);
 		*start = model->start + first * PAGE_SIZE;
 		return true;
 	}
 	return false;
+}
+
+bool va_model_alloc(struct va_model *model, size_t size, size_t align, struct vrange within, uintptr_t *start)
+{
+	return va_model_alloc_at(model, size, (struct va_place){.align = align}, within, start);
 }
 
 void va_model_free(struct va_model *model, uintptr_t start, size_t size)

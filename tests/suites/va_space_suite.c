@@ -116,11 +116,14 @@ static void assert_like_model(void)
 	assert_int_equal(va_space_largest_hole(&space), va_model_largest_hole(&model));
 }
 
-static bool take_both(size_t size, size_t align, struct vrange within)
+static bool take_both_at(size_t size, struct va_place place, struct vrange within)
 {
 	uintptr_t expected = 0;
-	bool fits = va_model_alloc(&model, size, align, within, &expected);
-	struct vmap_area *area = take(size, align, within);
+	bool fits = va_model_alloc_at(&model, size, place, within, &expected);
+	struct vmap_area *nodes[VA_CARVE_NODES_MAX] = {node_take(), node_take()};
+	struct vmap_area *area = va_space_alloc_at(&space, size, place, within, nodes);
+	node_give(nodes[1]);
+	node_give(nodes[0]);
 	assert_int_equal(area != NULL, fits);
 	if (!fits)
 		return false;
@@ -128,6 +131,11 @@ static bool take_both(size_t size, size_t align, struct vrange within)
 	assert_int_equal(size_of(area), size);
 	live[nr_live++] = area;
 	return true;
+}
+
+static bool take_both(size_t size, size_t align, struct vrange within)
+{
+	return take_both_at(size, (struct va_place){.align = align}, within);
 }
 
 static void give_both(size_t which)
@@ -175,7 +183,12 @@ static void random_operations_in(struct vrange window, unsigned max_align_shift,
 				within.start.raw += rng_below(&rng, model.pages) * PAGE_SIZE;
 				within.end.raw -= rng_below(&rng, model.pages) * PAGE_SIZE;
 			}
-			if (!take_both(size, align, within) && within.start.raw < within.end.raw)
+			struct va_place place = {.align = align};
+			if (rng_below(&rng, 3) == 0) {
+				place.lead = rng_below(&rng, size / PAGE_SIZE) * PAGE_SIZE;
+				place.gap = rng_below(&rng, 6) * PAGE_SIZE;
+			}
+			if (!take_both_at(size, place, within) && within.start.raw < within.end.raw)
 				take_both(PAGE_SIZE, PAGE_SIZE, within);
 		} else if (nr_live) {
 			give_both(rng_below(&rng, nr_live));
@@ -414,6 +427,37 @@ static void a_fit_inside_uses_two_nodes_and_leaves_two_holes(void)
 	assert_space();
 }
 
+static void a_lead_is_before_what_is_aligned_and_a_gap_before_both(void)
+{
+	size_t gap = 2 * PAGE_SIZE;
+	struct vmap_area *nodes[VA_CARVE_NODES_MAX];
+	set_up_pages(16);
+	take_pages(0, 1);
+	nodes[0] = node_take();
+	nodes[1] = node_take();
+	struct va_place place = {.align = 4 * PAGE_SIZE, .lead = PAGE_SIZE, .gap = gap};
+	struct vmap_area *area = va_space_alloc_at(&space, 3 * PAGE_SIZE, place, whole(), nodes);
+	/*  [ busy | gap, gap | lead, aligned, aligned | … ]: page 4 is the first that is a multiple of 4 behind all three */
+	assert_non_null(area);
+	assert_int_equal(page_index(area), 3);
+	assert_true(!nodes[0] && !nodes[1]);
+	assert_space();
+	/* The gap is free: who asks for less comes to lie in it. */
+	assert_int_equal(page_index(take(PAGE_SIZE, PAGE_SIZE, whole())), 1);
+	assert_space();
+}
+
+static void a_gap_that_does_not_fit_refuses(void)
+{
+	struct va_place place = {.align = PAGE_SIZE, .gap = 6 * PAGE_SIZE};
+	struct vmap_area *nodes[VA_CARVE_NODES_MAX] = {NULL, NULL};
+	set_up_pages(8);
+	assert_null(va_space_alloc_at(&space, 3 * PAGE_SIZE, place, whole(), nodes));
+	nodes[0] = node_take();
+	assert_int_equal(page_index(va_space_alloc_at(&space, 2 * PAGE_SIZE, place, whole(), nodes)), 6);
+	assert_space();
+}
+
 static void a_refused_request_uses_no_node_and_changes_nothing(void)
 {
 	size_t used;
@@ -645,6 +689,8 @@ static const struct test_case cases[] = {
         TEST_CASE(a_fit_at_the_left_edge_uses_one_node_and_needs_no_second),
         TEST_CASE(a_fit_at_the_right_edge_uses_one_node),
         TEST_CASE(a_fit_inside_uses_two_nodes_and_leaves_two_holes),
+        TEST_CASE(a_lead_is_before_what_is_aligned_and_a_gap_before_both),
+        TEST_CASE(a_gap_that_does_not_fit_refuses),
         TEST_CASE(a_refused_request_uses_no_node_and_changes_nothing),
         TEST_CASE(freeing_between_busy_neighbours_releases_no_node),
         TEST_CASE(freeing_above_a_hole_releases_one_node),

@@ -66,6 +66,18 @@ void va_space_init(struct va_space *space, struct vrange window, struct vmap_are
 struct vmap_area *va_space_alloc(struct va_space *space, size_t size, size_t align, struct vrange within,
                                  struct vmap_area *nodes[VA_CARVE_NODES_MAX]) MUST_USE;
 
+/* How an area is to lie. Multiples of the page size. */
+struct va_place {
+	size_t align; /* what the address `lead` bytes into the area is a multiple of */
+	size_t lead;  /* < the area's size */
+	size_t gap; /* so many bytes before the area are free, and stay so; they need not lie in the range asked for */
+};
+
+/* The same for an area that is to lie like this: the lowest such. With a lead or a gap it may need both nodes. */
+struct vmap_area *va_space_alloc_at(struct va_space *space, size_t size, struct va_place place,
+                                    struct vrange within,
+                                    struct vmap_area *nodes[VA_CARVE_NODES_MAX]) MUST_USE;
+
 /*
  * A busy area becomes free and merges with the holes on both sides. Nodes no longer needed go to released[] (NULL where
  * none): the caller frees them after unlocking. Cannot fail.
