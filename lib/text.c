@@ -40,7 +40,7 @@ static unsigned digit_value(char c)
 	return 16;
 }
 
-/* Consumes K, M or G; returns the power of two it stands for, 0 without one. */
+/* Consumes K, M, G or T; returns the power of two it stands for, 0 without one. */
 static unsigned take_suffix(const char **text)
 {
 	switch (**text) {
@@ -56,6 +56,10 @@ static unsigned take_suffix(const char **text)
 	case 'g':
 		++*text;
 		return 30;
+	case 'T':
+	case 't':
+		++*text;
+		return 40;
 	default:
 		return 0;
 	}

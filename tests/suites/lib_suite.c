@@ -268,12 +268,20 @@ static void numbers_parse_in_both_bases_with_suffixes(void)
 		const char *text;
 		uint64_t value;
 	} table[] = {
-	        {"0", 0},           {"1", 1},
-	        {"007", 7},         {"18446744073709551615", UINT64_MAX},
-	        {"0x0", 0},         {"0xffffffffffffffff", UINT64_MAX},
-	        {"0XaBcD", 0xabcd}, {"4K", 4096},
-	        {"3m", 3UL << 20},  {"2G", 2UL << 30},
-	        {"0x10k", 16384},   {"17179869183G", 17179869183UL << 30},
+	        {"0", 0},
+	        {"1", 1},
+	        {"007", 7},
+	        {"18446744073709551615", UINT64_MAX},
+	        {"0x0", 0},
+	        {"0xffffffffffffffff", UINT64_MAX},
+	        {"0XaBcD", 0xabcd},
+	        {"4K", 4096},
+	        {"3m", 3UL << 20},
+	        {"2G", 2UL << 30},
+	        {"0x10k", 16384},
+	        {"17179869183G", 17179869183UL << 30},
+	        {"64T", 64UL << 40},
+	        {"0x20t", 32UL << 40},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -299,7 +307,7 @@ static void what_is_not_exactly_a_number_is_refused(void)
 	        "12ab",
 	        "K",
 	        "1KK",
-	        "1T",
+	        "1P",
 	        "1K1",
 	        "18446744073709551616",
 	        "0x10000000000000000",
