@@ -293,7 +293,7 @@ help: ## this list
 	@echo "Variables (with their defaults):"
 	@echo "  FIRMWARE=bios|uefi ($(FIRMWARE))  MEM=256M ($(MEM))  CPUS=1 ($(CPUS))  BUILD=debug|release ($(BUILD))"
 	@echo "  LEVELS=4|5 ($(LEVELS)) of page tables that the CPUs can walk"
-	@echo "  CMDLINE=\"…\" kernel parameters, as tests need them: test=GLOB bench=GLOB seed=N exit shell"
+	@echo "  CMDLINE=\"…\" kernel parameters, as tests need them: test=GLOB bench=GLOB seed=N exit shell vmalloc=SIZE nokaslr"
 	@echo "  ISO_CMDLINE=\"…\" parameters written into the ISO, for machines without fw_cfg"
 	@echo "  SEED=n repeats a randomised run   V=1 shows whole commands   SECONDS=n KEEP=keep for fuzz   MINUTES=n for soak"
 	@echo "  BATCHES=n for ptcheck"

@@ -1,6 +1,8 @@
 /* Kernel parameters: one table, one pass, no state. */
 #include <kernel/cmdline.h>
 #include <lib/string.h>
+#include <mm/vmalloc.h>
+#include <mm/vmalloc_window.h>
 
 enum { WORD_MAX = 128 };
 
@@ -9,14 +11,16 @@ enum kind {
 	GLOB,   /* name or name=pattern */
 	NUMBER, /* name=number */
 	TEXT,   /* name=text */
+	WINDOW, /* name=size[@address] */
 };
 
 struct known {
 	const char *name;
 	enum kind kind;
-	size_t flag;  /* SWITCH, GLOB: offset of the bool */
-	size_t value; /* GLOB, NUMBER, TEXT: offset of what takes the value */
+	size_t flag;  /* SWITCH, GLOB, NUMBER if not 0: offset of the bool */
+	size_t value; /* GLOB, NUMBER, TEXT, WINDOW: offset of what takes the value */
 	size_t room;  /* GLOB, TEXT: its size */
+	uint64_t max; /* NUMBER: the largest; 0: any */
 };
 
 #define AT(member)   offsetof(struct parameters, member)
@@ -25,7 +29,11 @@ struct known {
 static const struct known table[] = {
         {.name = "test", .kind = GLOB, .flag = AT(test), .value = AT(test_glob), .room = ROOM(test_glob)},
         {.name = "bench", .kind = GLOB, .flag = AT(bench), .value = AT(bench_glob), .room = ROOM(bench_glob)},
-        {.name = "seed", .kind = NUMBER, .value = AT(seed)},
+        {.name = "seed", .kind = NUMBER, .flag = AT(seeded), .value = AT(seed)},
+        {.name = "nokaslr", .kind = SWITCH, .flag = AT(nokaslr)},
+        {.name = "vmalloc", .kind = WINDOW, .value = AT(window)},
+        {.name = "vmalloc_gaps", .kind = NUMBER, .value = AT(gaps), .max = VMALLOC_GAPS_MAX},
+        {.name = "vmalloc_quarantine", .kind = NUMBER, .value = AT(quarantine)},
         {.name = "soak", .kind = NUMBER, .value = AT(soak)},
         {.name = "ptcheck", .kind = NUMBER, .value = AT(ptcheck)},
         {.name = "exit", .kind = SWITCH, .flag = AT(exit)},
@@ -44,8 +52,48 @@ static const struct known *find(const char *name)
 	return NULL;
 }
 
-/* `value` is NULL where the word has no `=`. False if the parameter takes no such value; then nothing changes. */
-static bool assign(const struct known *known, const char *value, char *parameters)
+static bool assign_number(const struct known *known, const char *value, char *parameters, const char **reason)
+{
+	uint64_t number;
+
+	if (!value || !parse_u64(value, &number))
+		return false;
+	if (known->max && number > known->max) {
+		*reason = "too large";
+		return false;
+	}
+	*(uint64_t *)(parameters + known->value) = number;
+	if (known->flag)
+		*(bool *)(parameters + known->flag) = true;
+	return true;
+}
+
+static bool assign_window(const char *value, struct window_wish *window, const char **reason)
+{
+	struct window_wish wish = {0};
+	char size[WORD_MAX];
+
+	if (!value)
+		return false;
+	const char *at = strchr(value, '@');
+	size_t length = at ? (size_t)(at - value) : strlen(value);
+	memcpy(size, value, length); /* a part of a word */
+	size[length] = '\0';
+	wish.placed = at;
+	if (!parse_u64(size, &wish.size) || (at && !parse_u64(at + 1, &wish.base)))
+		return false;
+	*reason = vmalloc_window_fault(wish.size, wish.placed, wish.base);
+	if (*reason)
+		return false;
+	*window = wish;
+	return true;
+}
+
+/*
+ * `value` is NULL where the word has no `=`. False if the parameter takes no such value, for a *reason perhaps; then nothing
+ * changes.
+ */
+static bool assign(const struct known *known, const char *value, char *parameters, const char **reason)
 {
 	switch (known->kind) {
 	case SWITCH:
@@ -61,7 +109,10 @@ static bool assign(const struct known *known, const char *value, char *parameter
 		*(bool *)(parameters + known->flag) = true;
 		break;
 	case NUMBER:
-		return value && parse_u64(value, (uint64_t *)(parameters + known->value));
+		return assign_number(known, value, parameters, reason);
+	case WINDOW:
+		return assign_window(value, (struct window_wish *)(void *)(parameters + known->value),
+		                     reason);
 	case TEXT:
 		if (!value || !*value || strlen(value) >= known->room)
 			return false;
@@ -78,12 +129,14 @@ static void take_word(char *word, struct parameters *parameters, complain_fn com
 	if (equals)
 		*equals = '\0';
 	const struct known *known = find(word);
-	const char *value = equals ? equals + 1 : NULL;
+	const char *value = equals ? equals + 1 : NULL, *reason = NULL;
 	if (!known)
 		complain("command line: unknown parameter %s", word);
-	else if (!assign(known, value, (char *)parameters))
-		complain(value ? "command line: %s: bad value \"%s\"" : "command line: %s: value missing",
-		         word, value);
+	else if (!assign(known, value, (char *)parameters, &reason))
+		complain(reason  ? "command line: %s: bad value \"%s\": %s"
+		         : value ? "command line: %s: bad value \"%s\""
+		                 : "command line: %s: value missing",
+		         word, value, reason);
 }
 
 static bool is_blank(char c)

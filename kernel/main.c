@@ -17,6 +17,7 @@
 #include <kernel/shell.h>
 #include <kernel/smp_boot.h>
 #include <kernel/symbols.h>
+#include <kernel/window.h>
 #include <lib/panic.h>
 #include <lib/string.h>
 #include <mm/memblock.h>
@@ -162,7 +163,6 @@ static void start_memory(void)
 	        .reserved = reserved,
 	        .image = image,
 	        .early_limit = {BOOT_REACHABLE},
-	        .vmalloc = {{VMALLOC_START}, {VMALLOC_END}},
 	        .activate = activate_address_space,
 	        .progress = report_stage,
 	};
@@ -189,11 +189,13 @@ static void start_memory(void)
 	map.max_level = cpu_features.gigabyte_pages ? 3 : 2;
 	map.physical_bits = cpu_features.physical_bits;
 	map.pat = cpu_features.pat;
+	map.vmalloc = window_choose(&parameters);
 
 	const char *refusal = mm_init(&map);
 	if (refusal)
 		panic("mm: %s", refusal);
 	uint64_t ready = time_since_boot();
+	window_configure(&parameters);
 	kprintf("BENCH {\"name\":\"boot.mm_ready\",\"%s\":%lu,\"n\":1}\n", bench_unit(), ready);
 	if (boot_info.text_screen.raw)
 		vga_init(ioremap_wc(boot_info.text_screen.raw, VGA_TEXT_BYTES));
@@ -204,6 +206,7 @@ static void start_memory(void)
 	memory_map_dump(&console);
 	kprintf("Kernel address space:\n");
 	layout_dump(&console);
+	window_describe(&console);
 	meminfo_dump(&console);
 }
 

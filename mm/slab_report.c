@@ -9,6 +9,7 @@
 #include <lib/panic.h>
 #include <lib/printer.h>
 #include <mm/pagetable.h>
+#include <mm/vmalloc.h>
 #include "slab_internal.h"
 
 /* Where a pointer into a slab points. */
@@ -82,7 +83,7 @@ void slab_report_foreign(const char *call, const void *pointer)
 {
 	uintptr_t address = (uintptr_t)pointer;
 
-	if (address >= VMALLOC_START && address < VMALLOC_END)
+	if (is_vmalloc_addr(pointer))
 		panic("%s: %p is a vmalloc address, use vfree()", call, pointer);
 	if (!is_directmap_address(vaddr(address)))
 		panic("%s: %p is not an allocated object (%s)", call, pointer, name_address(pointer));

@@ -30,9 +30,9 @@
  * V2 and V5 hold when nothing is under way: an area is VM_UNINITIALIZED until it is filled and VM_DYING from the moment
  * it is given back; V8 is the only state of this kind that outlasts a call.
  *
- * Allocation: a range that this CPU keeps, or else nodes and a new range (one round of the lock); then frames and
- * mappings in batches, so that neither stack nor heap grows with the size. Failure unmaps what there is and gives the
- * range back.
+ * Allocation: a range that this CPU keeps, or else nodes and a new range (one round of the lock): the lowest that fits, or
+ * a random number of free pages above that (vmalloc_set_gaps()). Then frames and mappings in batches, so that neither stack
+ * nor heap grows with the size. Failure unmaps what there is and gives the range back.
  *
  * Large areas of PAGE_KERNEL memory begin at a multiple of 2 MiB and are filled with blocks of that size, each of which
  * costs hardly more than a page does. What cannot be had so is made of pages. When a permission changes in a part of a
@@ -77,9 +77,11 @@ enum { LARGE_LEVEL = 2, LARGE_ORDER = PT_INDEX_BITS, LARGE_PAGES = 1 << LARGE_OR
 /* Cleared with interrupts masked at a time: 4,096 pages. */
 #define CLEAR_PART (16UL << 20)
 
+struct vrange vmalloc_window;
+
 static struct vrange window(void)
 {
-	return vrange(vmalloc_state.space.start, vmalloc_state.space.end);
+	return vmalloc_window;
 }
 
 static void allow_large(struct request *want)
@@ -167,10 +169,17 @@ static struct vmap_area *node_take(const struct request *want)
 	return node;
 }
 
+/* Any place in the window will do. */
+static bool is_anywhere(const struct request *want)
+{
+	return want->within.start.raw == window().start.raw && want->within.end.raw == window().end.raw;
+}
+
 /* The donation for one carving. The second node only if the fit may lie inside a hole. */
 static bool nodes_take(struct vmap_area *nodes[VA_CARVE_NODES_MAX], const struct request *want)
 {
-	bool inside = best_align(want) > PAGE_SIZE || want->within.start.raw > window().start.raw;
+	bool inside = best_align(want) > PAGE_SIZE || want->within.start.raw > window().start.raw ||
+	              __atomic_load_n(&vmalloc_state.gap_pages, __ATOMIC_RELAXED);
 
 	nodes[0] = node_take(want);
 	nodes[1] = NULL;
@@ -197,15 +206,32 @@ static size_t area_span(const struct request *want)
 	return align_up(want->size, PAGE_SIZE) + (want->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
 }
 
-/* Out of the window's holes; NULL if none fits. Donated nodes are used up as they are needed. */
+/* What is to stay free before an area that has `nodes`. Needs the lock. */
+static size_t draw_gap(const struct request *want, struct vmap_area *const nodes[VA_CARVE_NODES_MAX])
+{
+	if (likely(!vmalloc_state.gap_pages) || !nodes[1] || !is_anywhere(want))
+		return 0;
+	return rng_below(&vmalloc_state.gap_rng, vmalloc_state.gap_pages + 1UL) << PAGE_SHIFT;
+}
+
+/*
+ * Out of the window's holes; NULL if none fits. Donated nodes are used up as they are needed. The window's last page is
+ * given to nobody: it is the guard behind an area that has none, and keeps the topmost hole's node where it was allocated
+ * when all else is busy (va_space.c).
+ */
 static struct vmap_area *area_carve(const struct request *want, struct vmap_area *nodes[VA_CARVE_NODES_MAX])
 {
+	struct va_space *space = &vmalloc_state.space;
+	struct vrange within =
+	        vrange(want->within.start.raw, min_u64(want->within.end.raw, space->end - PAGE_SIZE));
+
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
-	struct vmap_area *area =
-	        va_space_alloc(&vmalloc_state.space, area_span(want), best_align(want), want->within, nodes);
-	if (unlikely(!area && want->large_align > want->align))
-		area = va_space_alloc(&vmalloc_state.space, area_span(want), want->align, want->within,
-		                      nodes);
+	struct va_place place = {.align = best_align(want), .gap = draw_gap(want, nodes)};
+	struct vmap_area *area = va_space_alloc_at(space, area_span(want), place, within, nodes);
+	if (unlikely(!area && (place.gap || want->large_align > want->align))) {
+		place = (struct va_place){.align = want->align};
+		area = va_space_alloc_at(space, area_span(want), place, within, nodes);
+	}
 	if (area)
 		area_begin(area, want);
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
@@ -237,8 +263,7 @@ static struct vmap_area *area_carve_hard(const struct request *want,
 /* A kept range would do: there is nothing special about where it lies or ends. */
 static bool is_ordinary(const struct request *want)
 {
-	return best_align(want) <= PAGE_SIZE && !(want->flags & VM_NO_GUARD) &&
-	       want->within.start.raw == window().start.raw && want->within.end.raw == window().end.raw;
+	return best_align(want) <= PAGE_SIZE && !(want->flags & VM_NO_GUARD) && is_anywhere(want);
 }
 
 struct vmap_area *area_reserve(const struct request *want)
@@ -863,6 +888,15 @@ void kvfree(const void *address)
 		kfree(address);
 }
 
+void vmalloc_set_gaps(unsigned pages, uint64_t seed)
+{
+	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	__atomic_store_n(&vmalloc_state.gap_pages, (uint32_t)min_u64(pages, VMALLOC_GAPS_MAX),
+	                 __ATOMIC_RELAXED);
+	rng_seed(&vmalloc_state.gap_rng, seed);
+	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
+}
+
 /* ---- Start -------------------------------------------------------------------------------------------------------- */
 
 void vmalloc_init(struct vrange window)
@@ -874,5 +908,6 @@ void vmalloc_init(struct vrange window)
 	hole = kmem_cache_alloc(vmalloc_state.nodes, GFP_KERNEL);
 	ASSERT(hole);
 	va_space_init(&vmalloc_state.space, window, hole);
+	vmalloc_window = window;
 	vmap_ranges_init();
 }

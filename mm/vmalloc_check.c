@@ -270,6 +270,15 @@ void vmallocinfo_dump(struct printer *out)
 	}
 }
 
+/* Of which an area can be made: not of the window's last page. */
+static size_t largest_hole(const struct va_space *space)
+{
+	const struct vmap_area *top = list_entry(space->holes.prev, struct vmap_area, list);
+	size_t largest = va_space_largest_hole(space);
+
+	return top->va_end - top->va_start == largest ? largest - PAGE_SIZE : largest;
+}
+
 struct vmalloc_stats vmalloc_stats(void)
 {
 	const struct va_space *space = &vmalloc_state.space;
@@ -282,7 +291,7 @@ struct vmalloc_stats vmalloc_stats(void)
 	        .total_bytes = space->end - space->start,
 	        .used_bytes = space->busy_bytes - gone_bytes,
 	        .kept_bytes = gone_bytes,
-	        .largest_hole = va_space_largest_hole(space),
+	        .largest_hole = largest_hole(space),
 	        .nr_pages = __atomic_load_n(&vmalloc_state.nr_pages, __ATOMIC_RELAXED),
 	};
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);

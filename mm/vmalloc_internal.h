@@ -7,6 +7,7 @@
 
 #include <arch/pte.h>
 #include <arch/spinlock.h>
+#include <lib/rng.h>
 #include <mm/page_alloc.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
@@ -34,6 +35,8 @@ struct vmalloc_state {
 	size_t gone_bytes;        /* atomic: and the window's bytes that they keep */
 	size_t nr_deferred;       /* atomic: areas that are VM_DEFERRED */
 	struct kmem_cache *nodes; /* constant: holes and areas */
+	uint32_t gap_pages;       /* (lock): at most so many before a new area, */
+	struct rng gap_rng;       /* (lock): drawn from here */
 };
 extern struct vmalloc_state vmalloc_state;
 

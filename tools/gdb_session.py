@@ -24,7 +24,7 @@ DEMANDS = {
     "show local variables by name": r"(?s)== locals\n\w+ = .*== end",
     "list the zones' free blocks": r"^Node 0, zone +DMA( +\d+){19}",
     "list the object caches": r"^kmalloc-64 +\d+",
-    "list the vmalloc areas": r"^0xffffc\w+-0xffffc\w+ +\d+ \w+\+\d+ pages=\d+ (vmalloc|vmap|ioremap)",
+    "list the vmalloc areas": r"^0xffff\w+-0xffff\w+ +\d+ \w+\+\d+ pages=\d+ (vmalloc|vmap|ioremap)",
     "say what a code address is": r"^kernel image: __vmalloc_node_range",
     "say what a slab pointer is": r"^direct map, frame .* in a slab block .*: slot \d+ of cache \w+, 0 bytes past",
 }

@@ -56,6 +56,8 @@ MACHINES = [
     ("debug, 1 TiB, backed lazily", machine("debug", mem="1T")),
     ("debug, qemu64: no 1 GiB pages, no SMEP, no SMAP", machine("debug", cpu="qemu64")),
     ("release, no local APIC", machine("release", cpu="qemu64,-apic")),
+    ("debug, vmalloc window of 4 MiB, random gaps, 4 CPUs", machine("debug", cpus=4, cmdline="vmalloc=4M vmalloc_gaps=8")),
+    ("debug, vmalloc window of 2 MiB, 1 CPU", machine("debug", cmdline="vmalloc=2M")),
 ]
 
 
@@ -65,7 +67,7 @@ def log_name(name):
 
 def kernel_row(name, target, seed):
     def run():
-        target.cmdline = f"test exit{seed}"
+        target.cmdline = f"{target.cmdline} test exit{seed}"
         return run_tests(target, KERNEL_LIMIT, log_name(name))
 
     return name, run
@@ -148,6 +150,25 @@ def levels_rows():
     ]:
         for build in ("debug", "release"):
             yield report_row(f"{build}, {name} reported at boot", machine(build, cmdline="exit", **options), says, qemu.PASSED)
+
+
+def window_rows():
+    """Where the vmalloc window lies, and from where that was drawn."""
+    drawn = "vmalloc window: at one of 16777217 places, 24 bits of entropy, from "
+    size = "34359738368 kB vmalloc window"
+    for name, parameters, cpu, says in [
+        ("random number", "", "max", [size, f"{drawn}RD????"]),
+        ("time stamp counter", "", "qemu64", [size, f"{drawn}the time stamp counter: fewer for who *"]),
+        ("seed", "seed=5", "max", [f"0xffffb9e337400000-0xffffd9e337400000    {size}", f"{drawn}the seed: none for who knows it"]),
+        ("nokaslr", "nokaslr seed=5", "max", [f"0xffffc00000000000-0xffffe00000000000    {size}", "vmalloc window: at a fixed place"]),
+        ("vmalloc=2M@…", "vmalloc=2M@0xffffefffffe00000", "max", ["0xffffefffffe00000-0xfffff00000000000           2048 kB vmalloc window"]),
+        ("vmalloc=3M", "vmalloc=3M", "max", ['warning: command line: vmalloc: bad value "3M": not a multiple of 2 MiB', size]),
+    ]:
+        target = machine("release", cmdline=f"{parameters} exit", cpu=cpu)
+        yield report_row(f"release, vmalloc window by {name}", target, says, qemu.PASSED)
+    full = machine("release", cmdline="vmalloc=2M exit", cpus=64)
+    says = ["smp: no memory for the stacks of the CPU with APIC id ??: left out", "smp: ?? CPUs online"]
+    yield report_row("release, vmalloc window of 2 MiB, too small for 64 CPUs", full, says, qemu.PASSED)
 
 
 def report_rows():
@@ -315,8 +336,8 @@ def rows(only, seed):
         return host if only == "host" else tsan
     kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row()]
     return (
-        host + tsan + kernels + list(ptcheck_rows(seed)) + list(bringup_rows()) + list(levels_rows()) + list(report_rows())
-        + list(gdb_rows()) + [tools_row(), reproducible_row()] + list(fuzz_rows())
+        host + tsan + kernels + list(ptcheck_rows(seed)) + list(bringup_rows()) + list(levels_rows()) + list(window_rows())
+        + list(report_rows()) + list(gdb_rows()) + [tools_row(), reproducible_row()] + list(fuzz_rows())
     )
 
 

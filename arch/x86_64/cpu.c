@@ -60,12 +60,14 @@ void cpu_init_features(void)
 	cpu_features.global_pages = r.d >> 13 & 1;
 	cpu_features.pat = r.d >> 16 & 1;
 	cpu_features.x2apic = cpu_features.apic && (r.c >> 21 & 1);
+	cpu_features.rdrand = r.c >> 30 & 1;
 	cpu_features.apic_id = r.b >> 24;
 	if (cpu_features.x2apic && basic.a >= 0xb && cpuid(0xb).b) /* else the leaf says nothing */
 		cpu_features.apic_id = cpuid(0xb).d;               /* all 32 bits of it */
 	if (basic.a >= 7) {
 		r = cpuid(7);
 		cpu_features.smep = r.b >> 7 & 1;
+		cpu_features.rdseed = r.b >> 18 & 1;
 		cpu_features.smap = r.b >> 20 & 1;
 		cpu_features.umip = r.c >> 2 & 1;
 		cpu_features.la57 = r.c >> 16 & 1;
@@ -82,6 +84,40 @@ void cpu_init_features(void)
 		cpu_features.physical_bits = (uint8_t)r.a;
 		cpu_features.linear_bits = (uint8_t)(r.a >> 8);
 	}
+}
+
+/* Ten attempts, as Intel advises (SDM vol. 1, 7.3.17): a source that is silent for longer is broken. */
+enum { RANDOM_ATTEMPTS = 10 };
+
+static bool rdseed(uint64_t *value)
+{
+	uint64_t got;
+	bool valid = false;
+	for (unsigned i = 0; i < RANDOM_ATTEMPTS && !valid; i++)
+		__asm__ volatile("rdseed %0" : "=r"(got), "=@ccc"(valid) : :);
+	if (valid)
+		*value = got;
+	return valid;
+}
+
+static bool rdrand(uint64_t *value)
+{
+	uint64_t got;
+	bool valid = false;
+	for (unsigned i = 0; i < RANDOM_ATTEMPTS && !valid; i++)
+		__asm__ volatile("rdrand %0" : "=r"(got), "=@ccc"(valid) : :);
+	if (valid)
+		*value = got;
+	return valid;
+}
+
+const char *cpu_random(uint64_t *value)
+{
+	if (cpu_features.rdseed && rdseed(value))
+		return "RDSEED";
+	if (cpu_features.rdrand && rdrand(value))
+		return "RDRAND";
+	return NULL;
 }
 
 /*

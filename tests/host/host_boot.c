@@ -73,7 +73,7 @@ const char *host_boot(unsigned levels)
 	        .max_level = 3,
 	        .physical_bits = 52,
 	        .pat = true,
-	        .vmalloc = vrange(VMALLOC_START, VMALLOC_END),
+	        .vmalloc = vrange_sized(vaddr(VMALLOC_FIXED_BASE), VMALLOC_SIZE),
 	        .activate = activate,
 	};
 

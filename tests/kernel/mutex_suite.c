@@ -11,6 +11,7 @@
 #include <mm/vmalloc.h>
 #include <mm/vmap_notifier.h>
 #include <hoard.h>
+#include <remote.h>
 #include <test/test.h>
 #include "other_cpus.h"
 
@@ -166,7 +167,7 @@ static void one_cpu_asks_notifiers_or_shrinkers_at_a_time(void)
 {
 	static struct shrinker shrinker = {.name = "test, alone", .shrink = shrink_alone};
 	static struct vmap_notifier notifier = {.name = "test, alone", .purge = purge_alone};
-	uintptr_t start = VMALLOC_START + PGD_SIZE;
+	uintptr_t start = remote();
 	void *taken = __vmalloc_node_range(PAGE_SIZE, 1, start, start + 2 * PAGE_SIZE, GFP_KERNEL,
 	                                   PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
 

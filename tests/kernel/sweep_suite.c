@@ -28,6 +28,7 @@
 #include <mm/page_alloc.h>
 #include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
+#include <remote.h>
 #include <test/test.h>
 #include "../../mm/vm_map_ram_internal.h"
 #include "../../mm/vmalloc_internal.h"
@@ -1007,6 +1008,7 @@ static void the_page_allocator_may_be_interrupted_anywhere(void)
 
 static void vmalloc_and_vfree_may_be_interrupted_anywhere(void)
 {
+	need_window(16UL << 20, "takes areas of 4 MiB");
 	sweep_kinds(AREA, AREA);
 }
 

@@ -2,10 +2,10 @@
  * What only the processor can show of vmalloc: that a touch one byte beyond an area, or of one that is gone, faults at
  * exactly that byte.
  */
-#include <arch/machine.h>
 #include <mm/page_alloc.h>
 #include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
+#include <remote.h>
 #include "expect_fault.h"
 #include "vm_access.h"
 
@@ -90,8 +90,8 @@ static void touching_an_area_after_vfree_faults(void)
 static void the_byte_before_an_area_is_not_there_either(void)
 {
 	tear_down();
-	area = __vmalloc_node_range(PAGE_SIZE, 1, VMALLOC_START + PGD_SIZE, VMALLOC_END, GFP_KERNEL,
-	                            PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
+	area = __vmalloc_node_range(PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL, PAGE_KERNEL, 0,
+	                            NUMA_NO_NODE, NULL);
 	assert_non_null(area);
 	expect_page_fault(area - 1, 0, touch_read(area - 1));
 }

@@ -9,6 +9,7 @@
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
 #include <expect_broken.h>
+#include <remote.h>
 #include <test/test.h>
 #include "../../mm/ioremap_internal.h"
 #include "../../mm/mm_internal.h"
@@ -91,6 +92,7 @@ static void a_device_is_mapped_uncached_at_its_odd_address(void)
 
 static void each_call_has_its_type_in_leaves_of_every_size(void)
 {
+	need_window(4 * PGD_SIZE, "maps devices of more than 2 MiB");
 	need_pat();
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		test_step(i);
@@ -154,6 +156,7 @@ static void an_area_lies_at_a_multiple_of_its_size_up_to_1_gib(void)
 	        {PMD_SIZE, 3 * PUD_SIZE, PUD_SIZE},
 	};
 
+	need_window(4 * PGD_SIZE, "maps devices of up to 3 GiB");
 	mm_fingerprint(&before);
 	void *in_the_way = vmalloc(1); /* the lowest address that is free is a multiple of nothing */
 	assert_non_null(in_the_way);
@@ -177,6 +180,7 @@ static void a_large_device_has_the_largest_leaves_that_fit(void)
 {
 	unsigned largest = mm_state.max_level;
 
+	need_window(4 * PGD_SIZE, "maps devices of more than 1 GiB");
 	mm_fingerprint(&before);
 	char *device = mapped(ioremap, no_ram(), PUD_SIZE + PMD_SIZE + PAGE_SIZE);
 	assert_int_equal(leaf_at(device).level, largest);
@@ -342,6 +346,7 @@ static void random_decisions_agree_with_a_count_per_page_and_type(void)
 
 static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 {
+	need_window(4 * PGD_SIZE, "maps devices of more than 1 GiB");
 	if (!IS_DEBUG)
 		test_skip("needs injected failure: debug build only");
 	for (size_t i = 0; i < 2 * ARRAY_SIZE(calls); i++) {
@@ -376,6 +381,7 @@ static void without_tables_the_registry_forgets_the_mapping_again(void)
 	struct page_source *source = kernel_pagetable.source;
 	struct page_source barren = {take_nothing, source->give};
 
+	need_window(4 * PGD_SIZE, "maps devices of more than 1 GiB");
 	mm_fingerprint(&before);
 	test_warnings_begin();
 	kernel_pagetable.source = &barren;

@@ -10,6 +10,7 @@
 #include <mm/kmalloc.h>
 #include <mm/page_alloc.h>
 #include <mm/pagetable.h>
+#include <mm/vmalloc.h>
 #include <slab_model.h>
 #include <expected.h>
 #include "../../mm/slab_internal.h"

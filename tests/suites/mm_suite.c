@@ -2,6 +2,7 @@
  * The subsystem as a whole: failures injected at every allocation of every public call, exhaustion and recovery, and
  * proof that mm_verify() and mm_fingerprint() can tell.
  */
+#include <remote.h>
 #include <test/test.h>
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
@@ -236,6 +237,7 @@ static void every_allocation_of_every_public_call_may_fail_and_leaves_no_trace(v
 
 	if (!IS_DEBUG)
 		test_skip("failures are injected in the debug build only");
+	need_window(16UL << 20, "takes an area of 5 MiB");
 	for (size_t c = 0; c < ARRAY_SIZE(sweep_calls); c++) {
 		for (unsigned nth = 1;; nth++) {
 			test_step(c * 10000 + nth);

@@ -11,6 +11,7 @@
 #include <mm/vmalloc.h>
 #include <mm/vmap_notifier.h>
 #include <hoard.h>
+#include <remote.h>
 #include <test/test.h>
 #include "../../mm/mm_internal.h"
 #include "../../mm/vmalloc_internal.h"
@@ -430,7 +431,7 @@ static bool it_has_been_asked_often_enough(void)
 /* An area where no table is. */
 static bool ask_remote(gfp_t gfp)
 {
-	uintptr_t at = VMALLOC_START + 2 * PGD_SIZE;
+	uintptr_t at = remote();
 	void *area = __vmalloc_node_range(PAGE_SIZE, 1, at, VMALLOC_END, gfp, PAGE_KERNEL, 0, NUMA_NO_NODE,
 	                                  SOMEWHERE);
 	vfree(area);
@@ -483,7 +484,7 @@ static void *cached_area;
 
 static uintptr_t range_start(void)
 {
-	return VMALLOC_START + PGD_SIZE;
+	return remote();
 }
 
 enum { RANGE_PAGES = 5 };
@@ -772,7 +773,7 @@ struct refusal {
 	size_t size; /* bytes; of vmap, whole pages */
 	size_t (*size_from)(void);
 	size_t align;
-	unsigned long start, end;
+	uintptr_t (*start)(void), (*end)(void);
 	gfp_t gfp; /* beside GFP_KERNEL */
 	uint64_t prot;
 	unsigned long flags;
@@ -783,6 +784,36 @@ struct refusal {
 static size_t more_than_ram(void)
 {
 	return (nr_managed_pages() + 1) << PAGE_SHIFT;
+}
+
+static size_t whole_window(void)
+{
+	return VMALLOC_END - VMALLOC_START;
+}
+
+static uintptr_t window_start(void)
+{
+	return VMALLOC_START;
+}
+
+static uintptr_t window_end(void)
+{
+	return VMALLOC_END;
+}
+
+static uintptr_t before_window(void)
+{
+	return VMALLOC_START - 1;
+}
+
+static uintptr_t past_window(void)
+{
+	return VMALLOC_END + 1;
+}
+
+static uintptr_t two_pages_on(void)
+{
+	return VMALLOC_START + 2 * PAGE_SIZE;
 }
 
 static uint64_t in_ram(void)
@@ -819,10 +850,9 @@ static uint64_t inside_a_page(void)
 }
 
 #define READWRITE  (PAGE_KERNEL_BITS | PTE_WRITE | PTE_NO_EXEC)
-#define REMOTE     (VMALLOC_START + 2 * PGD_SIZE)
 #define MANY       1024 /* pages: some 2 MiB of them have no table yet, wherever they lie */
 #define NEW_TABLES (PUD_SIZE + PAGE_SIZE)
-#define TWO_PAGES  VMALLOC_START, .end = VMALLOC_START + 2 * PAGE_SIZE
+#define TWO_PAGES  window_start, .end = two_pages_on
 
 static const struct refusal refusals[] = {
         /* Arguments. */
@@ -849,9 +879,9 @@ static const struct refusal refusals[] = {
         {"bad area flags", VMAP, .size = PAGE_SIZE, .flags = VM_ALLOC},
         {"bad area flags", AREA, .size = 1, .flags = VM_ALLOC},
         {"bad area flags", AREA, .size = 1, .flags = VM_MAP | VM_IOREMAP},
-        {"range outside the vmalloc window", VMALLOC, .size = 1, .start = VMALLOC_START - 1},
-        {"range outside the vmalloc window", VMALLOC, .size = 1, .end = VMALLOC_END + 1},
-        {"range outside the vmalloc window", VMALLOC, .size = 1, .start = VMALLOC_END, .end = VMALLOC_START},
+        {"range outside the vmalloc window", VMALLOC, .size = 1, .start = before_window},
+        {"range outside the vmalloc window", VMALLOC, .size = 1, .end = past_window},
+        {"range outside the vmalloc window", VMALLOC, .size = 1, .start = window_end, .end = window_start},
         {"no such node", VMALLOC, .size = 1, .node = 1},
         {"no such physical address", IOREMAP, .size = 2, .phys = last_physical_byte},
         {"no such physical address", IOREMAP, .size = 2, .phys = last_byte},
@@ -863,14 +893,14 @@ static const struct refusal refusals[] = {
         {"no virtual space", VMALLOC, .size = 2 * PAGE_SIZE, .start = TWO_PAGES},
         {"no virtual space", VMALLOC, .size = 1, .align = 1UL << 63},
         {"no virtual space", AREA, .size = SIZE_MAX},
-        {"no virtual space", AREA, .size = VMALLOC_END - VMALLOC_START},
+        {"no virtual space", AREA, .size_from = whole_window},
         {"no virtual space", VMALLOC, NO_SPACE, .size = 1},
         {"no virtual space", VMAP, NO_SPACE, .size = PAGE_SIZE},
         {"no virtual space", AREA, NO_SPACE, .size = 1},
         {"no virtual space", IOREMAP, NO_SPACE, .size = 16, .phys = inside_a_page},
         /* The rest. */
         {"no area descriptor", VMALLOC, NO_DESCRIPTORS, .size = 20 * PAGE_SIZE},
-        {"no area descriptor", VMALLOC, NO_DESCRIPTORS, .size = 1, .start = REMOTE},
+        {"no area descriptor", VMALLOC, NO_DESCRIPTORS, .size = 1, .start = remote},
         {"no area descriptor", KVMALLOC, NO_DESCRIPTORS, .size = 20 * PAGE_SIZE},
         {"no area descriptor", VMAP, NO_DESCRIPTORS, .size = 20 * PAGE_SIZE},
         {"no area descriptor", AREA, NO_DESCRIPTORS, .size = 20 * PAGE_SIZE},
@@ -880,7 +910,7 @@ static const struct refusal refusals[] = {
         {"no frames", VMALLOC, NO_FRAMES, .size = 20 * PAGE_SIZE, .gfp = __GFP_NORETRY},
         {"no frames", VMALLOC, NO_FRAMES, .size = 20 * PAGE_SIZE, .gfp = __GFP_RETRY_MAYFAIL},
         {"no frames", KVMALLOC, NO_FRAMES, .size = 20 * PAGE_SIZE},
-        {"no page-table page", VMALLOC, NO_TABLES, .size = 1, .start = REMOTE},
+        {"no page-table page", VMALLOC, NO_TABLES, .size = 1, .start = remote},
         {"no page-table page", VMAP, NO_TABLES, .size = MANY * PAGE_SIZE},
         {"no page-table page", IOREMAP, NO_TABLES, .size = NEW_TABLES},
         {"no page-table page", IOREMAP, NO_TABLES, .size = NEW_TABLES, .phys = inside_a_page},
@@ -905,8 +935,8 @@ static void *refused(const struct refusal *r, gfp_t gfp)
 
 	switch (r->call) {
 	case VMALLOC:
-		return __vmalloc_node_range(size_of(r), r->align, r->start ? r->start : VMALLOC_START,
-		                            r->end ? r->end : VMALLOC_END, gfp, prot, r->flags, r->node,
+		return __vmalloc_node_range(size_of(r), r->align, r->start ? r->start() : VMALLOC_START,
+		                            r->end ? r->end() : VMALLOC_END, gfp, prot, r->flags, r->node,
 		                            SOMEWHERE);
 	case KVMALLOC:
 		return kvmalloc(size_of(r), gfp);

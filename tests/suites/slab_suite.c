@@ -11,6 +11,7 @@
 #include <mm/fault_inject.h>
 #include <mm/page_alloc.h>
 #include <mm/slab.h>
+#include <mm/vmalloc.h>
 #include <slab_model.h>
 #include <expected.h>
 #include "../../mm/slab_internal.h"

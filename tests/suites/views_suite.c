@@ -11,6 +11,7 @@
 #include <mm/ptdump.h>
 #include <mm/vmalloc.h>
 #include <expected.h>
+#include <remote.h>
 #include <test/test.h>
 #include "../../mm/mm_internal.h"
 #include "../../mm/vmalloc_internal.h"
@@ -223,6 +224,7 @@ static void ptdump_shows_every_mapping_of_the_kernel_once(void)
 {
 	void *areas[20];
 
+	need_window(16UL << 20, "takes areas of 10 MiB");
 	assert_dump_is_true(&kernel_pagetable);
 	for (size_t i = 0; i < ARRAY_SIZE(areas); i++) {
 		areas[i] = vmalloc((i * i + 1) * PAGE_SIZE);
@@ -290,12 +292,6 @@ static void assert_line(const void *start, size_t size, const char *leaf, const 
 	assert_matches(line->what, what);
 }
 
-/* An address of the window that no area of others is near. */
-static uintptr_t remote(void)
-{
-	return VMALLOC_START + PGD_SIZE;
-}
-
 static void *take_at(size_t page, size_t pages, unsigned long flags)
 {
 	uintptr_t start = remote() + page * PAGE_SIZE;
@@ -317,6 +313,7 @@ static void ptdump_says_how_an_area_is_mapped_and_for_whom(void)
 {
 	struct page *pages[2];
 
+	need_window(16UL << 20, "maps a device of more than 2 MiB");
 	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 2, pages), 2);
 	char *owned = take_at(0, 5, 0), *low = take_at(6, 1, VM_NO_GUARD), *high = take_at(7, 2, 0);
 	char *shown = vmap(pages, 2, VM_MAP, PAGE_KERNEL_RO),
@@ -500,6 +497,7 @@ static void free_to_become_spare(void *area)
 
 static void the_picture_shows_each_page_as_what_it_is(void)
 {
+	need_window(4 * PGD_SIZE, "draws 256 MiB away from other areas");
 	char *first = take_at(0, 1, 0), *spare = take_at(2, 1, 0);
 
 	free_to_become_spare(spare);
@@ -559,6 +557,7 @@ static void the_pictures_characters_add_up_to_the_counts(void)
 	size_t used = 0, kept = 0, free = 0;
 	struct rng rng;
 
+	need_window(16UL << 20, "takes areas of up to 8 MiB");
 	rng_seed(&rng, test_seed());
 	for (size_t i = 0; i < AREAS; i++) {
 		areas[i] = vmalloc((1 + rng_below(&rng, 20)) * PAGE_SIZE);
@@ -592,6 +591,7 @@ static void the_picture_is_cut_to_the_window(void)
 	static char text[128];
 	struct buffer_printer out;
 
+	need_window(4UL << 20, "draws 1,024 characters");
 	buffer_printer_init(&out, text, sizeof(text));
 	vmalloc_picture(vrange(VMALLOC_END, VMALLOC_END + PAGE_SIZE), &out.printer);
 	assert_string_equal(text, "nothing of the vmalloc window\n");

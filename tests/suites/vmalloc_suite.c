@@ -13,6 +13,7 @@
 #include <mm/vmalloc.h>
 #include <expect_broken.h>
 #include <hoard.h>
+#include <remote.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
 #include "vm_access.h"
@@ -83,12 +84,6 @@ static void *take_within(size_t size, size_t align, uintptr_t start, uintptr_t e
 
 #define WINDOW VMALLOC_START, VMALLOC_END
 
-/* Two addresses of the window that no other area is near: a test needs its neighbourhood for itself. */
-static uintptr_t remote(void)
-{
-	return VMALLOC_START + PGD_SIZE;
-}
-
 /* ---- What it gives ------------------------------------------------------------------------------------------------ */
 
 static void every_size_reads_back_what_was_written_and_ends_in_an_absent_page(void)
@@ -96,6 +91,7 @@ static void every_size_reads_back_what_was_written_and_ends_in_an_absent_page(vo
 	static const size_t sizes[] = {1,     2,         4095,      4096,           4097,
 	                               12288, 64 * 4096, 65 * 4096, 513 * 4096 + 1, 4 * MIB};
 
+	need_window(16 * MIB, "takes areas of up to 4 MiB");
 	mm_fingerprint(&before);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		test_step(i);
@@ -157,6 +153,7 @@ static void vzalloc_gives_zeroes_though_the_frames_were_dirty(void)
 
 static void areas_begin_at_the_alignment_asked_for(void)
 {
+	need_window(4 * PGD_SIZE, "aligns areas to up to 1 GiB");
 	mm_fingerprint(&before);
 	for (size_t align = 1; align <= PUD_SIZE; align *= 2) {
 		void *area = take_within(3 * PAGE_SIZE, align, remote() + PAGE_SIZE, VMALLOC_END, GFP_KERNEL);
@@ -190,6 +187,7 @@ static void a_sub_range_is_kept_to_and_filled_to_its_last_page(void)
 
 static void of_two_areas_512_GiB_apart_one_survives_the_other(void)
 {
+	need_window(4 * PGD_SIZE, "needs two areas 512 GiB apart");
 	mm_fingerprint(&before);
 	char *near = take_within(5 * PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
 	char *far = take_within(5 * PAGE_SIZE, 1, remote() + PGD_SIZE, VMALLOC_END, GFP_KERNEL);
@@ -207,6 +205,7 @@ static void of_two_areas_512_GiB_apart_one_survives_the_other(void)
 
 static void page_tables_come_with_an_area_and_go_with_it(void)
 {
+	need_window(4 * PGD_SIZE, "needs an area that is alone in its tables");
 	size_t tables = kernel_pagetable.nr_tables;
 	void *area = take_within(PMD_SIZE + PAGE_SIZE, PMD_SIZE, remote(), VMALLOC_END, GFP_KERNEL);
 	assert_non_null(area);
@@ -219,6 +218,7 @@ static void page_tables_come_with_an_area_and_go_with_it(void)
 /* Else the verifier would let empty tables pass for good. */
 static void an_area_that_was_cleared_in_parts_is_swept_as_one(void)
 {
+	need_window(64 * MIB, "takes an area of 20 MiB");
 	void *area = vmalloc(20UL << 20); /* more than is cleared at a time */
 	assert_non_null(area);
 	vfree(area);
@@ -613,8 +613,9 @@ static void vfree_of_an_address_inside_an_area_is_reported(void)
 	assert_non_null(area);
 	mm_fingerprint(&before);
 	expect_panic(
-	        "vfree: 0xffffc08000001000 is 4096 bytes inside the vmalloc area 0xffffc08000000000-0xffffc08000003000 "
-	        "allocated by *, from *",
+	        relocated(
+	                "vfree: 0xffffc08000001000 is 4096 bytes inside the vmalloc area 0xffffc08000000000-0xffffc08000003000 "
+	                "allocated by *, from *"),
 	        vfree(area + PAGE_SIZE));
 	expect_panic("vfree: 0x* is 1 bytes inside the vmalloc area *", vfree(area + 1));
 	expect_panic("vfree: 0x* is 12287 bytes inside the vmalloc area *", vfree(area + 3 * PAGE_SIZE - 1));
@@ -629,12 +630,13 @@ static void the_second_vfree_is_reported_late_or_early(void)
 	area = take_within(PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
 	assert_non_null(area);
 	find_vm_area(area)->flags |= VM_DYING; /* as seen while the first one still runs elsewhere */
-	expect_panic("vfree: 0xffffc08000000000 is being freed already, from *", vfree(area));
+	expect_panic(relocated("vfree: 0xffffc08000000000 is being freed already, from *"), vfree(area));
 	find_vm_area(area)->flags &= ~(uint32_t)VM_DYING;
 	vfree(area);
 	mm_fingerprint(&before);
-	expect_panic("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *",
-	             vfree(area));
+	expect_panic(
+	        relocated("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *"),
+	        vfree(area));
 	assert_like_before();
 }
 
@@ -645,8 +647,9 @@ static void an_area_that_is_still_being_filled_is_nobodys_to_free(void)
 	area = take_within(PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
 	assert_non_null(area);
 	find_vm_area(area)->flags |= VM_UNINITIALIZED; /* as seen while vmalloc() still runs elsewhere */
-	expect_panic("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *",
-	             vfree(area));
+	expect_panic(
+	        relocated("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *"),
+	        vfree(area));
 	find_vm_area(area)->flags &= ~(uint32_t)VM_UNINITIALIZED;
 	vfree(area);
 }
@@ -672,8 +675,8 @@ static void watching_give(struct page_source *source, paddr_t frame)
 static void an_area_is_marked_before_its_mappings_go(void)
 {
 	struct page_source watching = {.take = watching_take, .give = watching_give};
+	need_window(4 * PGD_SIZE, "needs an area that is alone in its tables");
 	void *area = take_within(PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
-
 	assert_non_null(area);
 	watched = find_vm_area(area);
 	flags_seen = 0;
@@ -753,12 +756,13 @@ static void freeing_an_area_twice_names_both(void)
 
 	assert_non_null(area);
 	vfree(area);
-	expect_panic("vfree: 0xffffc08000000000 was freed before, by *; it was in the vmalloc area "
-	             "0xffffc08000000000-0xffffc08000006000 allocated by *, from *",
+	expect_panic(relocated("vfree: 0xffffc08000000000 was freed before, by *; it was in the vmalloc area "
+	                       "0xffffc08000000000-0xffffc08000006000 allocated by *, from *"),
 	             vfree(area));
 	vm_unmap_aliases();
-	expect_panic("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *",
-	             vfree(area));
+	expect_panic(
+	        relocated("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *"),
+	        vfree(area));
 }
 
 static void a_frame_that_some_cpu_may_still_reach_cannot_be_freed(void)
@@ -953,6 +957,7 @@ static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 	};
 	unsigned reasons = 0;
 
+	need_window(4 * PGD_SIZE, "needs an area that is alone in its tables");
 	if (!IS_DEBUG)
 		test_skip("needs injected failure: debug build only");
 	for (size_t i = 0; i < ARRAY_SIZE(sweeps); i++)
@@ -967,6 +972,7 @@ static void all_memory_can_be_taken_as_areas_and_comes_back(void)
 	static void *pieces[EXHAUST_PIECES];
 	size_t taken = 0, pages = nr_free_pages() / 16 + 1;
 
+	need_window(2 * (nr_managed_pages() << PAGE_SHIFT), "takes all memory");
 	if (nr_free_pages() << PAGE_SHIFT > 512 * MIB)
 		test_skip("%zu MiB free: taking it all would take too long",
 		          nr_free_pages() >> (20 - PAGE_SHIFT));
@@ -1038,6 +1044,7 @@ static void a_long_random_life_corrupts_nothing(void)
 	uint64_t steps = test_is_hosted() ? 3000 : 400;
 	struct rng rng;
 
+	need_window(4 * PGD_SIZE, "aligns areas to up to 1 GiB");
 	memset(live, 0, sizeof(live));
 	rng_seed(&rng, test_seed());
 	mm_fingerprint(&before);
@@ -1078,21 +1085,23 @@ static void every_address_of_the_window_is_described_from_its_nearest_area(void)
 	char *last = take_within(1, 1, remote() + 8 * PAGE_SIZE, VMALLOC_END, GFP_KERNEL);
 
 	assert_true(area && next == area + 4 * PAGE_SIZE && last == area + 8 * PAGE_SIZE);
-	assert_matches(describe(area), "byte 0 of " AREA_WORDS);
-	assert_matches(describe(area + 8999), "byte 8999 of " AREA_WORDS);
+	assert_matches(describe(area), relocated("byte 0 of " AREA_WORDS));
+	assert_matches(describe(area + 8999), relocated("byte 8999 of " AREA_WORDS));
 	assert_matches(describe(area + 9000),
-	               "1 byte past the end of " AREA_WORDS ": the slack of its last page");
+	               relocated("1 byte past the end of " AREA_WORDS ": the slack of its last page"));
 	assert_matches(describe(area + 3 * PAGE_SIZE),
-	               "3289 bytes past the end of " AREA_WORDS
-	               ": its guard page; 4096 bytes before the start of " NEXT_WORDS);
-	assert_matches(describe(next - 1), "7384 bytes past the end of " AREA_WORDS
-	                                   ": its guard page; 1 byte before the start of " NEXT_WORDS);
-	assert_matches(describe(next + PAGE_SIZE), "1 byte past the end of " NEXT_WORDS ": its guard page");
+	               relocated("3289 bytes past the end of " AREA_WORDS
+	                         ": its guard page; 4096 bytes before the start of " NEXT_WORDS));
+	assert_matches(describe(next - 1),
+	               relocated("7384 bytes past the end of " AREA_WORDS
+	                         ": its guard page; 1 byte before the start of " NEXT_WORDS));
+	assert_matches(describe(next + PAGE_SIZE),
+	               relocated("1 byte past the end of " NEXT_WORDS ": its guard page"));
 	assert_matches(describe(next + 2 * PAGE_SIZE),
-	               "4097 bytes past the end of " NEXT_WORDS
-	               ": in no area; 8192 bytes before the start of " LAST_WORDS);
+	               relocated("4097 bytes past the end of " NEXT_WORDS
+	                         ": in no area; 8192 bytes before the start of " LAST_WORDS));
 	assert_matches(describe(last + 3 * PAGE_SIZE),
-	               "12288 bytes past the end of " LAST_WORDS ": in no area*");
+	               relocated("12288 bytes past the end of " LAST_WORDS ": in no area*"));
 	assert_string_equal(describe((void *)(VMALLOC_START - 1)), "(not of the window)");
 	assert_string_equal(describe((void *)VMALLOC_END), "(not of the window)");
 	vfree(last);
@@ -1130,14 +1139,15 @@ static void vmallocinfo_has_linuxs_line_for_each_kind_of_area(void)
 	char *mapped = vmap(frames, 2, VM_MAP, PAGE_KERNEL);
 	char *device = ioremap(phys, 8);
 	assert_true(owned && mapped && device);
-	assert_matches(info_line(owned), "0xffffc08000000000-0xffffc08000004000   16384 * pages=3 vmalloc");
+	assert_matches(info_line(owned),
+	               relocated("0xffffc08000000000-0xffffc08000004000   16384 * pages=3 vmalloc"));
 	assert_matches(info_line(mapped), "0x*-0x*   12288 * vmap");
 	assert_matches(info_line(device), "0x*-0x*    8192 * phys=0x* ioremap");
 	iounmap(device);
 	vunmap(mapped);
 	vfree(owned);
 	assert_matches(info_line(owned),
-	               "0xffffc08000000000-0xffffc08000004000   16384 * freed, to be flushed");
+	               relocated("0xffffc08000000000-0xffffc08000004000   16384 * freed, to be flushed"));
 	vm_unmap_aliases();
 	assert_string_equal(info_line(owned), "(no such line)");
 	free_pages_bulk(2, frames);
@@ -1182,7 +1192,8 @@ static void free_victim(void)
 	vfree((void *)victim->va_start);
 }
 
-#define expect_broken(pattern, damage, repair) expect_broken_by(vmalloc_check(), pattern, damage, repair)
+#define expect_broken(pattern, damage, repair) \
+	expect_broken_by(vmalloc_check(), relocated(pattern), damage, repair)
 
 static void the_verifier_sees_V1_unsound_ranges(void)
 {

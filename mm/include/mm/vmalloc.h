@@ -69,6 +69,19 @@ void vm_unmap_aliases(void);
 void vmalloc_init(struct vrange window);
 
 /*
+ * From now on, an area that may lie anywhere in the window leaves 0 to `pages` pages free before it, as many as a generator
+ * seeded with `seed` says: its address cannot be told from that of others. 0: no gaps, as at first. pages <=
+ * VMALLOC_GAPS_MAX. Gaps are free space: they go before virtual space is refused, and smaller areas may come to lie in them.
+ */
+#define VMALLOC_GAPS_MAX 1024
+void vmalloc_set_gaps(unsigned pages, uint64_t seed);
+
+/* Its bounds, which are constant from then on, under the names that Linux has for them. */
+extern struct vrange vmalloc_window;
+#define VMALLOC_START (vmalloc_window.start.raw)
+#define VMALLOC_END   (vmalloc_window.end.raw)
+
+/*
  * `size` bytes, writable, not executable, page-aligned; vzalloc's are zero. NULL for size 0 or if it cannot be had. From
  * 2 MiB on, PAGE_KERNEL memory begins where a 2 MiB leaf may, if the window has room for it there, and each of its 2 MiB
  * is one block and one leaf, if there is such a block at hand without reclaim; otherwise pages, as in any other area. With
@@ -139,7 +152,7 @@ void kvfree(const void *address);
 bool vmalloc_describe(vaddr_t address, struct printer *out);
 
 struct vmalloc_stats {
-	size_t areas, total_bytes, used_bytes, largest_hole;
+	size_t areas, total_bytes, used_bytes, largest_hole; /* the last: what an area can be made of */
 	size_t nr_pages;   /* frames held by VM_ALLOC areas, and by blocks of vm_map_ram() */
 	size_t kept_bytes; /* of the window: given back, not yet flushed or kept by a CPU for its next area */
 };

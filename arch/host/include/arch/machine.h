@@ -15,8 +15,11 @@ extern uintptr_t host_frames_base;
 #define DIRECTMAP_BASE host_ram_base
 #define DIRECTMAP_SIZE host_ram_span
 #define FRAMES_BASE    host_frames_base
-#define VMALLOC_START  0xffffc00000000000UL
-#define VMALLOC_END    0xffffe00000000000UL
 #define KIMAGE_BASE    0xffffffff80000000UL
+
+#define VMALLOC_REGION_START 0xffffb00000000000UL
+#define VMALLOC_REGION_END   0xfffff00000000000UL
+#define VMALLOC_SIZE         (1UL << 45)
+#define VMALLOC_FIXED_BASE   0xffffc00000000000UL
 
 #endif

@@ -121,7 +121,8 @@ static inline void irq_disable(void)
 
 /* What the CPU can do, from CPUID; filled by cpu_init_features(). */
 struct cpu_features {
-	bool nx, gigabyte_pages, global_pages, machine_check, pat, smep, smap, umip, la57, apic, x2apic;
+	bool nx, gigabyte_pages, global_pages, machine_check, pat, smep, smap, umip, la57, apic, x2apic,
+	        rdrand, rdseed;
 	uint32_t apic_id; /* of the CPU that asked: the boot CPU */
 	uint8_t physical_bits, linear_bits;
 	char vendor[13];
@@ -131,6 +132,12 @@ extern struct cpu_features cpu_features;
 
 /* Reads CPUID; entry.asm has refused CPUs without long mode and NX. */
 void cpu_init_features(void);
+
+/*
+ * 64 bits that nobody foretells, from the best source that the CPU has: its name, "RDSEED" or "RDRAND". NULL, and *value as
+ * it was, if it has neither, or neither answers.
+ */
+const char *cpu_random(uint64_t *value);
 
 /*
  * Turns on what the running CPU has: EFER.NXE, CR0.WP, CR4.MCE/PGE/SMEP/SMAP/UMIP, and writes the PAT of <arch/pte.h>.

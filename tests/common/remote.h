@@ -1,0 +1,26 @@
+/*
+ * A place in the vmalloc window that no area of others is near, where a test has its neighbourhood for itself. The window
+ * may begin anywhere and may be small: where it has no room for what a case needs, the case is skipped.
+ */
+#ifndef COMMON_REMOTE_H
+#define COMMON_REMOTE_H
+
+#include <lib/compiler.h>
+
+/*
+ * In a window of terabytes, 512 to 1,024 GiB above its start, at a multiple of 512 GiB: no table is there yet. In a small
+ * one, its middle. With room for at least 64 pages behind it, or for `size` bytes.
+ */
+uintptr_t remote(void);
+uintptr_t remote_for(size_t size);
+
+/* Skips the case if the window is of less than `size` bytes, which it needs for the reason given. */
+void need_window(size_t size, const char *why);
+
+/*
+ * The words of a report as they are in a window at the fixed base, of which remote() is 0xffffc08000000000: every address
+ * near that moves along with remote(). In a static buffer, good until the next call.
+ */
+const char *relocated(const char *words);
+
+#endif
