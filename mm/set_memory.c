@@ -51,7 +51,7 @@ static struct vmap_area *require_area(const char *call, struct vrange pages)
 	if (unlikely(!area_owns_frames(area)))
 		panic("%s: 0x%lx is in a %s area, whose frames are not its own", call, pages.start.raw,
 		      area_kind(area));
-	if (unlikely(pages.end.raw > area_data_end(area)))
+	if (unlikely(pages.start.raw < area_data_start(area) || pages.end.raw > area_data_end(area)))
 		panic("%s: [0x%lx, 0x%lx) reaches out of the area 0x%lx-0x%lx", call, pages.start.raw,
 		      pages.end.raw, area->va_start, area->va_end);
 	return area;

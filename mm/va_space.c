@@ -227,11 +227,11 @@ static struct vmap_area *carve(struct va_space *space, struct vmap_area *hole, u
 	return area;
 }
 
-struct vmap_area *va_space_alloc_at(struct va_space *space, size_t size, struct va_place place,
+struct vmap_area *va_space_alloc_at(struct va_space *space, size_t size, const struct va_place *place,
                                     struct vrange within, struct vmap_area *nodes[VA_CARVE_NODES_MAX])
 {
-	DEBUG_ASSERT(size && is_aligned(size | place.lead | place.gap, PAGE_SIZE));
-	DEBUG_ASSERT(is_power_of_two(place.align) && place.align >= PAGE_SIZE);
+	DEBUG_ASSERT(size && is_aligned(size | place->lead | place->gap, PAGE_SIZE));
+	DEBUG_ASSERT(is_power_of_two(place->align) && place->align >= PAGE_SIZE);
 
 	if (within.start.raw >= within.end.raw || vrange_size(within) < size)
 		return NULL;
@@ -241,11 +241,11 @@ struct vmap_area *va_space_alloc_at(struct va_space *space, size_t size, struct 
 
 	/* Invariant: nothing fits below `start`, and start <= last. Each round but the last moves `start` upward. */
 	do {
-		hole = first_large(space, size + place.gap, start - min_u64(start, place.gap));
-		if (!hole || !align_up_checked(max_u64(hole->va_start + place.gap, start) + place.lead,
-		                               place.align, &start))
+		hole = first_large(space, size + place->gap, start - min_u64(start, place->gap));
+		if (!hole || !align_up_checked(max_u64(hole->va_start + place->gap, start) + place->lead,
+		                               place->align, &start))
 			return NULL;
-		start -= place.lead;
+		start -= place->lead;
 		if (start > last)
 			return NULL;
 	} while (start > hole->va_end - size);
@@ -256,7 +256,7 @@ struct vmap_area *va_space_alloc_at(struct va_space *space, size_t size, struct 
 struct vmap_area *va_space_alloc(struct va_space *space, size_t size, size_t align, struct vrange within,
                                  struct vmap_area *nodes[VA_CARVE_NODES_MAX])
 {
-	return va_space_alloc_at(space, size, (struct va_place){.align = align}, within, nodes);
+	return va_space_alloc_at(space, size, &(struct va_place){.align = align}, within, nodes);
 }
 
 void va_space_free(struct va_space *space, struct vmap_area *area,

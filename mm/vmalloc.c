@@ -7,14 +7,20 @@
  *	va_start                      va_start + requested_size      va_end
  *	   [ data page | data page | data page  · · slack · · | guard page ]
  *
+ * With VM_GUARD_BEFORE, a guard page lies at va_start as well. VM_AT_END is the other way round within the data pages:
+ *
+ *	   [ guard page | · · slack · ·  data page | data page | data page | guard page ]
+ *	                               area_address()                      area_data_end()
+ *
  * The area's descriptor is a node of struct va_space: one 64-byte object, found from any address of the area in
  * O(log n). There is no page array. The page table says which frame is behind an address, and each frame that an area
  * owns says which area that is:
  *
  * V1  The virtual ranges are sound (va_space.c's S1 to S6).
- * V2  An area is its requested size, rounded up to pages, and a guard page unless VM_NO_GUARD; it has exactly one class:
- *     its own frames (VM_ALLOC, VM_MAP_PUT_PAGES), the caller's frames (VM_MAP; VM_RAM and VM_RAM_BLOCK, vm_map_ram.c), or a
- *     device's (VM_IOREMAP; ioremap.c).
+ * V2  An area is its requested size, rounded up to pages, a guard page unless VM_NO_GUARD, and one before if
+ *     VM_GUARD_BEFORE; VM_AT_END has both, and frames of its own. It has exactly one class: its own frames (VM_ALLOC,
+ *     VM_MAP_PUT_PAGES), the caller's frames (VM_MAP; VM_RAM and VM_RAM_BLOCK, vm_map_ram.c), or a device's (VM_IOREMAP;
+ *     ioremap.c).
  * V3  No guard page is mapped.
  * V4  Nothing is mapped in a hole.
  * V5  Every data page of an area that owns its frames is mapped to one of them, and every leaf to one block: of type
@@ -78,6 +84,9 @@ enum { LARGE_LEVEL = 2, LARGE_ORDER = PT_INDEX_BITS, LARGE_PAGES = 1 << LARGE_OR
 #define CLEAR_PART (16UL << 20)
 
 struct vrange vmalloc_window;
+
+/* What a caller may say of guards. */
+enum { VM_GUARDS = VM_NO_GUARD | VM_GUARD_BEFORE };
 
 static struct vrange window(void)
 {
@@ -200,10 +209,17 @@ static void area_begin(struct vmap_area *area, const struct request *want)
 	area_set_flags(area, want->flags | VM_UNINITIALIZED);
 }
 
+/* Before its first data page. */
+static size_t area_lead(const struct request *want)
+{
+	return want->flags & VM_GUARD_BEFORE ? PAGE_SIZE : 0;
+}
+
 /* Bytes of the window. pre: size <= the window's */
 static size_t area_span(const struct request *want)
 {
-	return align_up(want->size, PAGE_SIZE) + (want->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
+	return area_lead(want) + align_up(want->size, PAGE_SIZE) +
+	       (want->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
 }
 
 /* What is to stay free before an area that has `nodes`. Needs the lock. */
@@ -226,11 +242,13 @@ static struct vmap_area *area_carve(const struct request *want, struct vmap_area
 	        vrange(want->within.start.raw, min_u64(want->within.end.raw, space->end - PAGE_SIZE));
 
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
-	struct va_place place = {.align = best_align(want), .gap = draw_gap(want, nodes)};
-	struct vmap_area *area = va_space_alloc_at(space, area_span(want), place, within, nodes);
+	struct va_place place = {
+	        .align = best_align(want), .lead = area_lead(want), .gap = draw_gap(want, nodes)};
+	struct vmap_area *area = va_space_alloc_at(space, area_span(want), &place, within, nodes);
 	if (unlikely(!area && (place.gap || want->large_align > want->align))) {
-		place = (struct va_place){.align = want->align};
-		area = va_space_alloc_at(space, area_span(want), place, within, nodes);
+		place.align = want->align;
+		place.gap = 0;
+		area = va_space_alloc_at(space, area_span(want), &place, within, nodes);
 	}
 	if (area)
 		area_begin(area, want);
@@ -263,7 +281,8 @@ static struct vmap_area *area_carve_hard(const struct request *want,
 /* A kept range would do: there is nothing special about where it lies or ends. */
 static bool is_ordinary(const struct request *want)
 {
-	return best_align(want) <= PAGE_SIZE && !(want->flags & VM_NO_GUARD) && is_anywhere(want);
+	return best_align(want) <= PAGE_SIZE && !(want->flags & (VM_NO_GUARD | VM_GUARD_BEFORE)) &&
+	       is_anywhere(want);
 }
 
 struct vmap_area *area_reserve(const struct request *want)
@@ -317,7 +336,7 @@ void area_cancel(struct vmap_area *area)
 void *area_publish(struct vmap_area *area)
 {
 	area_set_flags(area, area_flags(area) & ~(uint32_t)VM_UNINITIALIZED);
-	return (void *)area->va_start;
+	return (void *)area_address(area);
 }
 
 /* ---- Frames and mappings ------------------------------------------------------------------------------------------ */
@@ -469,7 +488,7 @@ static bool fill_large(struct vmap_area *area, vaddr_t at, const struct request 
 
 static const char *area_fill(struct vmap_area *area, const struct request *want)
 {
-	vaddr_t at = vaddr(area->va_start);
+	vaddr_t at = vaddr(area_data_start(area));
 	size_t left = area_data_pages(area);
 	const char *lacking = NULL;
 	bool large =
@@ -501,14 +520,14 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 	uintptr_t end = area_data_end(area), stop;
 
 	if (!area_owns_frames(area)) {
-		bool unmapped = pagetable_unmap(&kernel_pagetable, vrange(area->va_start, end), NULL);
+		bool unmapped = pagetable_unmap(&kernel_pagetable, vrange(area_data_start(area), end), NULL);
 		ASSERT(unmapped); /* whole leaves */
 		if (area_flags(area) & VM_DEVICE)
 			device_forget(area);
 		vmap_range_give_flushed(area, caller);
 		return 0;
 	}
-	for (uintptr_t at = area->va_start; at < end; at = stop) {
+	for (uintptr_t at = area_data_start(area); at < end; at = stop) {
 		stop = min_u64(align_down(at, CLEAR_PART) + CLEAR_PART, end);
 		if (unlikely(area_flags(area) & VM_FLUSH_RESET_PERMS))
 			pagetable_withdraw(&kernel_pagetable, vrange(at, stop));
@@ -525,7 +544,7 @@ static void split_block_at(struct vmap_area *area, uintptr_t edge)
 	uintptr_t start = align_down(edge, LARGE_SIZE);
 	struct translation first;
 
-	if (start == edge || start < area->va_start || start + LARGE_SIZE > area_data_end(area))
+	if (start == edge || start < area_data_start(area) || start + LARGE_SIZE > area_data_end(area))
 		return;
 	bool found = pagetable_find(&kernel_pagetable, vaddr(start), &first);
 	ASSERT(found);
@@ -591,6 +610,19 @@ void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot)
 	return allocate(&want);
 }
 
+void *vmalloc_guarded(size_t size, size_t align)
+{
+	struct request want = request_anywhere("vmalloc_guarded", (void *)CALLER_ADDRESS, size,
+	                                       VM_ALLOC | VM_GUARD_BEFORE | VM_AT_END, PAGE_KERNEL);
+
+	align = max_u64(align, 1);
+	if (unlikely(!is_power_of_two(align) || align > PAGE_SIZE))
+		return refuse(&want, "bad alignment");
+	if (likely(size <= SIZE_MAX - align)) /* else it is too much as it is */
+		want.size = align_up(size, align);
+	return allocate(&want);
+}
+
 void *vmalloc_huge(size_t size, gfp_t gfp)
 {
 	struct request want =
@@ -606,12 +638,12 @@ void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsig
 
 	want.gfp = gfp;
 	want.within = vrange(start, end);
-	want.flags |= vm_flags & VM_NO_GUARD;
+	want.flags |= vm_flags & VM_GUARDS;
 	if (vm_flags & VM_ALLOW_HUGE_VMAP)
 		allow_large(&want);
 	if (align)
 		want.align = is_power_of_two(align) ? max_u64(align, PAGE_SIZE) : align;
-	if (unlikely(vm_flags & ~(unsigned long)(VM_ALLOC | VM_NO_GUARD | VM_ALLOW_HUGE_VMAP)))
+	if (unlikely(vm_flags & ~(unsigned long)(VM_ALLOC | VM_GUARDS | VM_ALLOW_HUGE_VMAP)))
 		return refuse(&want, "bad area flags");
 	if (unlikely(node != NUMA_NO_NODE && node != 0))
 		return refuse(&want, "no such node");
@@ -654,10 +686,14 @@ static NORETURN void report_release(const char *call, uintptr_t address, const s
 	if (area->flags & VM_RAM_BLOCK)
 		panic("%s: 0x%lx is in a block of vm_map_ram(), where nothing is mapped, from %pS", call,
 		      address, caller);
-	if (area->va_start != address)
+	if (address > area_address(area))
 		panic("%s: 0x%lx is %zu bytes inside the %s area 0x%lx-0x%lx allocated by %pS, from %pS",
-		      call, address, address - area->va_start, area_kind(area), area->va_start, area->va_end,
-		      area_caller(area), caller);
+		      call, address, address - area_address(area), area_kind(area), area->va_start,
+		      area->va_end, area_caller(area), caller);
+	if (address < area_address(area))
+		panic("%s: 0x%lx is %zu bytes before what lies at 0x%lx in the %s area 0x%lx-0x%lx allocated by %pS, from %pS",
+		      call, address, area_address(area) - address, area_address(area), area_kind(area),
+		      area->va_start, area->va_end, area_caller(area), caller);
 	panic("%s: 0x%lx is a %s area allocated by %pS, to be freed by %s(), from %pS", call, address,
 	      area_kind(area), area_caller(area), class_freed_by(area_class(area)), caller);
 }
@@ -687,13 +723,13 @@ struct vmap_area *area_of_frame(uintptr_t address)
 	return area && kmem_cache_owns(vmalloc_state.nodes, area) ? area : NULL;
 }
 
-/* The area of `class` that begins at `address`, marked as leaving. Anything else is the caller's mistake. */
+/* The area of `class` whose owner was given `address`, marked as leaving. Anything else is the caller's mistake. */
 struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller)
 {
 	struct vmap_area copy;
 
 	struct vmap_area *area = class == VM_ALLOC ? area_of_frame(address) : NULL;
-	if (likely(area && area->va_start == address && area_class(area) == VM_ALLOC &&
+	if (likely(area && area_address(area) == address && area_class(area) == VM_ALLOC &&
 	           area_mark_dying(area)))
 		return area;
 
@@ -701,7 +737,8 @@ struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address,
 	area = va_space_find(&vmalloc_state.space, address);
 	if (area && area_flags(area) & VM_UNINITIALIZED)
 		area = NULL; /* nobody was given it yet */
-	bool right = area && area->va_start == address && area_class(area) == class && area_mark_dying(area);
+	bool right =
+	        area && area_address(area) == address && area_class(area) == class && area_mark_dying(area);
 	if (area && !right && !ram_block_find(area, address, &copy))
 		copy = *area;
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
@@ -737,10 +774,10 @@ void vunmap(const void *address)
 
 /* ---- Ranges for others, and frames of others ---------------------------------------------------------------------- */
 
-/* VM_MAP or VM_IOREMAP, one of them, and perhaps no guard. */
+/* VM_MAP or VM_IOREMAP, one of them, and perhaps other guards. */
 static bool is_plain_area(unsigned long flags)
 {
-	flags &= ~(unsigned long)VM_NO_GUARD;
+	flags &= ~(unsigned long)VM_GUARDS;
 	return flags == VM_MAP || flags == VM_IOREMAP;
 }
 
@@ -767,8 +804,13 @@ void free_vm_area(struct vmap_area *area)
 	if (unlikely(find_vm_area((void *)area->va_start) != area))
 		panic("free_vm_area: %p is no area, from %pS", (void *)area, caller);
 	if (unlikely(area_class(area) != VM_MAP && area_class(area) != VM_IOREMAP))
-		report_release("free_vm_area", area->va_start, area, caller);
-	release("free_vm_area", area_class(area), area->va_start, caller);
+		report_release("free_vm_area", area_address(area), area, caller);
+	release("free_vm_area", area_class(area), area_address(area), caller);
+}
+
+void *vm_area_address(const struct vmap_area *area)
+{
+	return (void *)area_address(area);
 }
 
 struct vmap_area *find_vm_area(const void *address)
@@ -801,7 +843,7 @@ void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgpro
 	        request_anywhere("vmap", caller, (size_t)count << PAGE_SHIFT, (uint32_t)flags, prot);
 	const char *fault = request_fault(&want);
 
-	if (!fault && (flags & ~(unsigned long)(VM_MAP_PUT_PAGES | VM_NO_GUARD)) != VM_MAP)
+	if (!fault && (flags & ~(unsigned long)(VM_MAP_PUT_PAGES | VM_GUARDS)) != VM_MAP)
 		fault = "bad area flags";
 	if (!fault && count > nr_managed_pages())
 		fault = "more than all RAM";
@@ -817,7 +859,7 @@ void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgpro
 	size_t adopted = give_away ? frames_adopt(area, pages, count) : count;
 	if (unlikely(adopted < count))
 		report_adoption(area, pages, adopted, caller);
-	vaddr_t at = vaddr(area->va_start);
+	vaddr_t at = vaddr(area_data_start(area));
 	bool mapped = level > 1 ? map_runs(at, pages, count, &want) : map_frames(at, pages, count, &want);
 	if (unlikely(!mapped)) {
 		if (give_away) {

@@ -24,14 +24,16 @@ struct check {
 /* V2 */
 static const char *area_check(const struct vmap_area *area)
 {
-	size_t span = align_up(area->requested_size, PAGE_SIZE) + (area->va_end - area_data_end(area));
+	size_t guards = (area->va_end - area_data_end(area)) + (area_data_start(area) - area->va_start);
+	size_t span = align_up(area->requested_size, PAGE_SIZE) + guards;
 	uint32_t class = area_class(area);
 
 	CHECK(area->requested_size && area->va_end - area->va_start == span,
 	      "V2: the area 0x%lx-0x%lx is not what its %zu bytes need", area->va_start, area->va_end,
 	      area->requested_size);
-	CHECK(class == VM_ALLOC || class == VM_MAP || class == VM_IOREMAP || class == VM_RAM ||
-	              class == VM_RAM_BLOCK,
+	CHECK((class == VM_ALLOC || class == VM_MAP || class == VM_IOREMAP || class == VM_RAM ||
+	       class == VM_RAM_BLOCK) &&
+	              (!(area->flags & VM_AT_END) || (class == VM_ALLOC && guards == 2 * PAGE_SIZE)),
 	      "V2: the area 0x%lx-0x%lx has flags 0x%x", area->va_start, area->va_end, area->flags);
 	CHECK(!(area->flags & (VM_UNINITIALIZED | VM_DYING)) || (area->flags & (VM_GONE | VM_DEFERRED)),
 	      "V2: the area 0x%lx-0x%lx is only half there, flags 0x%x", area->va_start, area->va_end,
@@ -92,8 +94,8 @@ static const char *part_check(struct check *check, const struct mapping *m, uint
 	const struct vmap_area *area = check->area;
 
 	CHECK(area && at >= area->va_start, "V4: 0x%lx is mapped, but in no area", at);
-	CHECK(at < area_data_end(area), "V3: the guard page 0x%lx of the area 0x%lx-0x%lx is mapped", at,
-	      area->va_start, area->va_end);
+	CHECK(at >= area_data_start(area) && at < area_data_end(area),
+	      "V3: the guard page 0x%lx of the area 0x%lx-0x%lx is mapped", at, area->va_start, area->va_end);
 	*end = min_u64(m->va.end.raw, area_data_end(area));
 	check->mapped += (*end - at) >> PAGE_SHIFT;
 	for (uintptr_t va = at; !(area->flags & VM_GONE) && area_owns_frames(area) && va < *end;
@@ -155,8 +157,11 @@ const char *vmalloc_check(void)
 
 static void print_area(struct printer *out, const struct vmap_area *area)
 {
-	print(out, "the %s area 0x%016lx-0x%016lx (%zu bytes requested, allocated by %pS", area_kind(area),
-	      area->va_start, area->va_end, area->requested_size, area_caller(area));
+	print(out, "the %s area 0x%016lx-0x%016lx (%zu bytes requested", area_kind(area), area->va_start,
+	      area->va_end, area->requested_size);
+	if (area_address(area) != area->va_start)
+		print(out, ", at 0x%016lx", area_address(area));
+	print(out, ", allocated by %pS", area_caller(area));
 	if (area->flags & (VM_GONE | VM_DEFERRED))
 		print(out, ", freed by %pS", area_freed_by(area));
 	print(out, ")");
@@ -167,6 +172,26 @@ static void print_distance(struct printer *out, size_t bytes, const char *side, 
 {
 	print(out, "%zu byte%s %s of ", bytes, bytes == 1 ? "" : "s", side);
 	print_area(out, area);
+}
+
+/* From the last byte that was asked for to one behind it. */
+static size_t past_end(const struct vmap_area *area, uintptr_t at)
+{
+	return at - (area_address(area) + area->requested_size) + 1;
+}
+
+/* Of what lies in an area before that which was asked for. The area below may have no guard page of its own. */
+static void print_front(struct printer *out, uintptr_t at, const struct vmap_area *area)
+{
+	const struct vmap_area *below = va_space_find_below(&vmalloc_state.space, area->va_start - 1);
+
+	print_distance(out, area_address(area) - at, "before the start", area);
+	print(out,
+	      at < area_data_start(area) ? ": the guard page before it" : ": the slack of its first page");
+	if (at >= area_data_start(area) || !below || below->va_end != area->va_start)
+		return;
+	print(out, "; ");
+	print_distance(out, past_end(below, at), "past the end", below);
 }
 
 bool vmalloc_describe(vaddr_t address, struct printer *out)
@@ -188,15 +213,18 @@ bool vmalloc_describe(vaddr_t address, struct printer *out)
 		above = ram_block_find(below, mapping.va_end, &next) ? &next : NULL;
 		below = &mapping;
 	}
-	if (below && at - below->va_start < below->requested_size) {
-		print(out, "byte %zu of ", at - below->va_start);
+	if (below && at < area_address(below)) {
+		print_front(out, at, below);
+		return true;
+	}
+	if (below && at - area_address(below) < below->requested_size) {
+		print(out, "byte %zu of ", at - area_address(below));
 		print_area(out, below);
 		return true;
 	}
 	if (below) {
 		bool slack = at < area_data_end(below), guard = !slack && at < below->va_end;
-		print_distance(out, at - (below->va_start + below->requested_size) + 1, "past the end",
-		               below);
+		print_distance(out, past_end(below, at), "past the end", below);
 		print(out, slack   ? ": the slack of its last page"
 		           : guard ? ": its guard page"
 		                   : ": in no area");
@@ -209,7 +237,7 @@ bool vmalloc_describe(vaddr_t address, struct printer *out)
 		                 : "in no area of the vmalloc window: there is none");
 	}
 	if (above)
-		print_distance(out, above->va_start - at, "before the start", above);
+		print_distance(out, area_address(above) - at, "before the start", above);
 	return true;
 }
 
@@ -266,7 +294,7 @@ void vmallocinfo_dump(struct printer *out)
 			print(out, " pages=%zu", area_data_pages(&area));
 		if (area.phys_addr)
 			print(out, " phys=0x%016lx", area.phys_addr);
-		print(out, " %s\n", area_kind(&area));
+		print(out, " %s%s\n", area_kind(&area), area.flags & VM_GUARD_BEFORE ? " guarded" : "");
 	}
 }
 

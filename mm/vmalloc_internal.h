@@ -18,8 +18,10 @@ enum {
 	VM_LAZY = 1 << 29,  /* cleared, not yet flushed on every CPU: its frames wait in it */
 	VM_SPARE = 1 << 28, /* flushed, empty, kept by a CPU for its next area of this size */
 	VM_GONE = VM_LAZY | VM_SPARE,
-	VM_DEVICE = 1 << 27,   /* made by ioremap(): in the registry, */
-	VM_TYPE_SHIFT = 24,    /* with this enum memory_type in bits 26..24 */
+	VM_DEVICE = 1 << 27, /* made by ioremap(): in the registry, */
+	VM_TYPE_SHIFT = 24,  /* with this enum memory_type in bits 26..24 */
+	VM_AT_END =
+	        1 << 20, /* what was asked for ends with the last data page; begins anywhere in the first */
 	VM_DEFERRED = 1 << 23, /* given back in an interrupt: dying, and nothing more has happened yet */
 	/* Made by vm_map_ram(): for one mapping; for many, as a block that no call gives back. */
 	VM_RAM = 1 << 22,
@@ -131,10 +133,10 @@ bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struc
  */
 struct vmap_area *area_of_frame(uintptr_t address);
 
-/* The area of `class` that begins at `address`, marked as leaving. Anything else is the caller's mistake. */
+/* The area of `class` whose owner was given `address`, marked as leaving. Anything else is the caller's mistake. */
 struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller);
 
-/* Gives back the area of `class` that begins at `address`; anything else is the caller's mistake. */
+/* Gives back the area of `class` whose owner was given `address`; anything else is the caller's mistake. */
 void release(const char *call, uint32_t class, uintptr_t address, const void *caller);
 
 /* ---- ioremap.c: the registry of device mappings ---- */
@@ -260,9 +262,21 @@ static inline uintptr_t area_data_end(const struct vmap_area *area)
 	return area->va_end - (area->flags & VM_NO_GUARD ? 0 : PAGE_SIZE);
 }
 
+/* The first byte that may be mapped: behind the guard page, if there is one before. */
+static inline uintptr_t area_data_start(const struct vmap_area *area)
+{
+	return area->va_start + (area->flags & VM_GUARD_BEFORE ? PAGE_SIZE : 0);
+}
+
 static inline size_t area_data_pages(const struct vmap_area *area)
 {
-	return (area_data_end(area) - area->va_start) >> PAGE_SHIFT;
+	return (area_data_end(area) - area_data_start(area)) >> PAGE_SHIFT;
+}
+
+/* What its owner was given, and gives back. */
+static inline uintptr_t area_address(const struct vmap_area *area)
+{
+	return area->flags & VM_AT_END ? area_data_end(area) - area->requested_size : area_data_start(area);
 }
 
 /* For %pS. Code lies in the top 2 GiB, so the low half tells all. */

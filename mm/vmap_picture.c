@@ -49,7 +49,8 @@ static void paint_area(struct picture *picture, const struct vmap_area *area)
 		paint(picture, area->va_start, area->va_end, area->flags & VM_LAZY ? LAZY : SPARE);
 		return;
 	}
-	paint(picture, area->va_start, area_data_end(area), BUSY);
+	paint(picture, area->va_start, area_data_start(area), GUARD);
+	paint(picture, area_data_start(area), area_data_end(area), BUSY);
 	paint(picture, area_data_end(area), area->va_end, GUARD);
 }
 

@@ -71,7 +71,7 @@ static struct cpu_stack *spares_of(struct cpu_ranges *own, size_t pages)
 
 static struct vrange data_range(const struct vmap_area *area)
 {
-	return vrange(area->va_start, area_data_end(area));
+	return vrange(area_data_start(area), area_data_end(area));
 }
 
 struct vmap_area *vmap_range_take(size_t pages)
@@ -93,7 +93,7 @@ static bool keep(struct vmap_area *area)
 {
 	size_t pages = area_data_pages(area);
 
-	if (pages > SPARE_SIZES || area_flags(area) & VM_NO_GUARD)
+	if (pages > SPARE_SIZES || area_flags(area) & (VM_NO_GUARD | VM_GUARD_BEFORE))
 		return false;
 	area_set_flags(area, area_flags(area) | VM_SPARE);
 	return cpu_stack_push(spares_of(own_ranges(), pages), area);
@@ -196,7 +196,7 @@ size_t vmap_range_give(struct vmap_area *area, const struct page_list *frames, c
 static uint32_t first_frame(const struct vmap_area *area)
 {
 	struct translation first;
-	bool found = pagetable_find(&kernel_pagetable, vaddr(area->va_start), &first);
+	bool found = pagetable_find(&kernel_pagetable, vaddr(area_data_start(area)), &first);
 	ASSERT(found);
 	return (uint32_t)paddr_to_pfn(first.pa).raw;
 }
@@ -411,7 +411,7 @@ const char *vmap_ranges_check(void)
 				const struct vmap_area *area = stack->items[i];
 				CHECK((area_flags(area) & VM_GONE) == VM_SPARE &&
 				              area_data_pages(area) == size &&
-				              !(area_flags(area) & VM_NO_GUARD),
+				              !(area_flags(area) & (VM_NO_GUARD | VM_GUARD_BEFORE)),
 				      "L2: CPU %u: 0x%lx-0x%lx, flags 0x%x, is no spare range of %zu pages",
 				      id, area->va_start, area->va_end, area->flags, size);
 			}

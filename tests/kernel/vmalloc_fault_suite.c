@@ -126,6 +126,47 @@ static void what_runs_off_a_short_lived_mapping_or_uses_it_later_faults(void)
 	free_pages_bulk(2, frames);
 }
 
+/* Vfree of what is not page-aligned is the suite's tear_down. */
+static void the_first_byte_past_a_guarded_object_faults_whatever_its_size(void)
+{
+	static const size_t sizes[] = {1, 100, 4095, 4097, 10000};
+	static size_t i, size;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		test_step(i);
+		size = sizes[i];
+		vfree(area);
+		area = vmalloc_guarded(size, 1);
+		assert_non_null(area);
+		vm_poke(area + size - 1, 42);
+		assert_int_equal(touch_read(area + size - 1), 42);
+		expect_page_fault(area + size, 0, touch_read(area + size));
+		expect_page_fault(area + size, FAULT_WRITE, vm_poke(area + size, 1));
+	}
+}
+
+static void the_guard_page_before_a_guarded_object_faults(void)
+{
+	static char *page;
+
+	vfree(area);
+	area = vmalloc_guarded(100, 8);
+	assert_non_null(area);
+	page = (char *)((uintptr_t)area & PAGE_MASK);
+	vm_poke(page, 1); /* slack */
+	expect_page_fault(page - 1, FAULT_WRITE, vm_poke(page - 1, 1));
+	expect_page_fault(page - PAGE_SIZE, 0, touch_read(page - PAGE_SIZE));
+}
+
+/* Of 104 bytes: the word that begins with the last four. */
+static void a_word_across_the_end_of_a_guarded_object_faults_at_its_end(void)
+{
+	vfree(area);
+	area = vmalloc_guarded(104, 8);
+	assert_non_null(area);
+	expect_page_fault(area + 104, 0, read_word(area + 100));
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(the_last_byte_is_there_and_reading_the_next_one_faults),
         TEST_CASE(writing_one_byte_past_the_end_faults_there),
@@ -137,6 +178,9 @@ static const struct test_case cases[] = {
         TEST_CASE(the_byte_before_an_area_is_not_there_either),
         TEST_CASE(what_runs_off_a_short_lived_mapping_or_uses_it_later_faults),
         TEST_CASE(a_device_area_ends_in_an_absent_page_too),
+        TEST_CASE(the_first_byte_past_a_guarded_object_faults_whatever_its_size),
+        TEST_CASE(the_guard_page_before_a_guarded_object_faults),
+        TEST_CASE(a_word_across_the_end_of_a_guarded_object_faults_at_its_end),
 };
 
 extern const struct test_suite vmalloc_fault_suite;

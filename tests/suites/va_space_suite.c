@@ -121,7 +121,7 @@ static bool take_both_at(size_t size, struct va_place place, struct vrange withi
 	uintptr_t expected = 0;
 	bool fits = va_model_alloc_at(&model, size, place, within, &expected);
 	struct vmap_area *nodes[VA_CARVE_NODES_MAX] = {node_take(), node_take()};
-	struct vmap_area *area = va_space_alloc_at(&space, size, place, within, nodes);
+	struct vmap_area *area = va_space_alloc_at(&space, size, &place, within, nodes);
 	node_give(nodes[1]);
 	node_give(nodes[0]);
 	assert_int_equal(area != NULL, fits);
@@ -436,7 +436,7 @@ static void a_lead_is_before_what_is_aligned_and_a_gap_before_both(void)
 	nodes[0] = node_take();
 	nodes[1] = node_take();
 	struct va_place place = {.align = 4 * PAGE_SIZE, .lead = PAGE_SIZE, .gap = gap};
-	struct vmap_area *area = va_space_alloc_at(&space, 3 * PAGE_SIZE, place, whole(), nodes);
+	struct vmap_area *area = va_space_alloc_at(&space, 3 * PAGE_SIZE, &place, whole(), nodes);
 	/*  [ busy | gap, gap | lead, aligned, aligned | … ]: page 4 is the first that is a multiple of 4 behind all three */
 	assert_non_null(area);
 	assert_int_equal(page_index(area), 3);
@@ -452,9 +452,9 @@ static void a_gap_that_does_not_fit_refuses(void)
 	struct va_place place = {.align = PAGE_SIZE, .gap = 6 * PAGE_SIZE};
 	struct vmap_area *nodes[VA_CARVE_NODES_MAX] = {NULL, NULL};
 	set_up_pages(8);
-	assert_null(va_space_alloc_at(&space, 3 * PAGE_SIZE, place, whole(), nodes));
+	assert_null(va_space_alloc_at(&space, 3 * PAGE_SIZE, &place, whole(), nodes));
 	nodes[0] = node_take();
-	assert_int_equal(page_index(va_space_alloc_at(&space, 2 * PAGE_SIZE, place, whole(), nodes)), 6);
+	assert_int_equal(page_index(va_space_alloc_at(&space, 2 * PAGE_SIZE, &place, whole(), nodes)), 6);
 	assert_space();
 }
 

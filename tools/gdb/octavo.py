@@ -11,7 +11,7 @@ import gdb
 MACHINE = os.path.join(os.path.dirname(__file__), "../../arch/x86_64/include/arch/machine.h")
 PAGE_SHIFT, SECTION_ORDER, GROUP_ORDER, ORDERS = 12, 18, 9, 19
 HEADS_WRITTEN, GROUP_WRITTEN = 1, 2
-VM_MAP, VM_IOREMAP, VM_NO_GUARD = 0x04, 0x01, 0x40
+VM_MAP, VM_IOREMAP, VM_NO_GUARD, VM_GUARD_BEFORE = 0x04, 0x01, 0x40, 0x1000
 VM_ANY_RAM = 3 << 21  # vm_map_ram(): one mapping, or a block of them
 
 
@@ -97,7 +97,8 @@ def area_line(area):
     start, end, flags = int(area["va_start"]), int(area["va_end"]), int(area["flags"])
     kind = "ioremap" if flags & VM_IOREMAP else "vmap" if flags & VM_MAP else \
         "vm_map_ram" if flags & VM_ANY_RAM else "vmalloc"
-    pages = (end - start >> PAGE_SHIFT) - (0 if flags & VM_NO_GUARD else 1)
+    guards = (0 if flags & VM_NO_GUARD else 1) + (1 if flags & VM_GUARD_BEFORE else 0)
+    pages = (end - start >> PAGE_SHIFT) - guards
     return f"{start:#018x}-{end:#018x} {end - start:7} {code_name(area['caller'])} pages={pages} {kind}"
 
 

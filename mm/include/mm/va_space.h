@@ -74,7 +74,7 @@ struct va_place {
 };
 
 /* The same for an area that is to lie like this: the lowest such. With a lead or a gap it may need both nodes. */
-struct vmap_area *va_space_alloc_at(struct va_space *space, size_t size, struct va_place place,
+struct vmap_area *va_space_alloc_at(struct va_space *space, size_t size, const struct va_place *place,
                                     struct vrange within,
                                     struct vmap_area *nodes[VA_CARVE_NODES_MAX]) MUST_USE;
 

@@ -25,6 +25,7 @@
  *	vfree: 0x… is being freed already
  *	vfree: 0x… was freed before, by …; it was in the vmalloc area 0x…-0x… allocated by …
  *	vfree: 0x… is 4096 bytes inside the vmalloc area 0x…-0x… allocated by …
+ *	vfree: 0x… is 4096 bytes before what lies at 0x… in the vmalloc area 0x…-0x… allocated by …
  *	vfree: 0x… is a vmap area allocated by …, to be freed by vunmap()
  *	free_vm_area: 0x… is no area
  *	vmap: frame 0x…, slab, cannot be given away as a single frame
@@ -53,6 +54,7 @@ enum {
 	VM_MAP_PUT_PAGES = 0x200,     /* vmap: the frames become the area's and are freed by vfree() */
 	VM_ALLOW_HUGE_VMAP = 0x400,   /* frames may be blocks of 2 MiB, mapped as such */
 	VM_UNINITIALIZED = 0x20,      /* reserved, not yet filled */
+	VM_GUARD_BEFORE = 0x1000,     /* a guard page before the first page as well; not in Linux */
 };
 
 #define NUMA_NO_NODE (-1)
@@ -96,9 +98,19 @@ void *__vmalloc(size_t size, gfp_t gfp, pgprot_t prot) MUST_USE;
 void *vmalloc_huge(size_t size, gfp_t gfp) MUST_USE;
 
 /*
- * In [start, end), at an alignment of `align` (0 or a power of two; less than a page means a page). vm_flags: VM_NO_GUARD,
- * VM_ALLOW_HUGE_VMAP for 2 MiB leaves with any protection. `node` is
- * NUMA_NO_NODE or 0. `caller` is shown in vmallocinfo and reports. Bad arguments fail with a warning that names them.
+ * `size` bytes, rounded up to a multiple of `align` (a power of two, at most PAGE_SIZE; 0 is 1), that end where their last
+ * page ends, with a guard page right behind and one before the first page: the first byte read or written past the end
+ * faults, whereas behind vmalloc's lies the rest of the page. Before them, the slack of their first page takes what is
+ * written. Aligned to `align` and no more; freed by vfree() of this very pointer. Otherwise as vmalloc(); for buffers that
+ * are suspected of being overrun. Not in Linux.
+ */
+void *vmalloc_guarded(size_t size, size_t align) MUST_USE;
+
+/*
+ * In [start, end), at an alignment of `align` (0 or a power of two; less than a page means a page). `node` is
+ * NUMA_NO_NODE or 0. vm_flags: VM_NO_GUARD, VM_GUARD_BEFORE (the guards are in the range, and what is aligned is the first
+ * page behind the one before), and VM_ALLOW_HUGE_VMAP for 2 MiB leaves with any protection. `caller` is shown in vmallocinfo
+ * and reports. Bad arguments fail with a warning that names them.
  */
 void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsigned long end, gfp_t gfp,
                            pgprot_t prot, unsigned long vm_flags, int node, const void *caller) MUST_USE;
@@ -110,19 +122,22 @@ void *__vmalloc_node_range(size_t size, size_t align, unsigned long start, unsig
 void vfree(const void *address);
 
 /*
- * An address range without memory. flags: VM_MAP or VM_IOREMAP, perhaps with VM_NO_GUARD. VM_IOREMAP aligns it as
- * ioremap() does. The caller maps into it with the page table's functions; what is still mapped is unmapped with it, the
+ * An address range without memory. flags: VM_MAP or VM_IOREMAP, perhaps with VM_NO_GUARD or VM_GUARD_BEFORE. VM_IOREMAP
+ * aligns it as ioremap() does. The caller maps into it, from vm_area_address() on, with the page table's functions; what is still mapped is unmapped with it, the
  * frames stay the caller's.
  */
 struct vmap_area *get_vm_area(size_t size, unsigned long flags) MUST_USE;
 void free_vm_area(struct vmap_area *area);
 
-/* The area that holds `address` (its guard page included), or NULL. The caller keeps it alive. */
+/* Where an area's memory begins: behind its guard page, if it has one before. */
+void *vm_area_address(const struct vmap_area *area);
+
+/* The area that holds `address` (its guard pages included), or NULL. The caller keeps it alive. */
 struct vmap_area *find_vm_area(const void *address);
 
 /*
  * Maps `count` given frames, in that order, at consecutive addresses; where they follow each other in memory and are
- * aligned, by leaves of 2 MiB and 1 GiB. flags: VM_MAP, perhaps with VM_NO_GUARD, and with
+ * aligned, by leaves of 2 MiB and 1 GiB. flags: VM_MAP, perhaps with VM_NO_GUARD or VM_GUARD_BEFORE, and with
  * VM_MAP_PUT_PAGES if the frames (held, single, each once) are to be the area's. The array stays the caller's.
  */
 void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgprot_t prot) MUST_USE;
