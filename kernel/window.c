@@ -61,6 +61,7 @@ struct vrange window_choose(const struct parameters *parameters)
 void window_configure(const struct parameters *parameters)
 {
 	vmalloc_set_gaps((unsigned)parameters->gaps, rng_next(&rng));
+	vmalloc_set_quarantine(parameters->quarantine);
 }
 
 void window_describe(struct printer *out)

@@ -28,8 +28,8 @@
  *     (VM_ALLOW_HUGE_VMAP only).
  * V6  nr_pages is the number of these frames, and of the blocks of vm_map_ram.c, each of which owns one.
  *
- * V7  What was given back and is not a hole yet (VM_LAZY, VM_SPARE) has nothing mapped and is kept by one CPU
- *     (vmap_range.c). nr_gone and gone_bytes count it.
+ * V7  What was given back and is not a hole yet (VM_LAZY, VM_SPARE, VM_QUARANTINED) has nothing mapped and is kept by one
+ *     CPU (vmap_range.c) or in quarantine (quarantine.c). nr_gone and gone_bytes count it.
  * V8  What was given back in an interrupt and is still as it was (VM_DEFERRED) is kept by one CPU as well; nr_deferred counts
  *     it.
  *
@@ -301,6 +301,8 @@ struct vmap_area *area_reserve(const struct request *want)
 		if (!nodes_take(nodes, want))
 			return refuse(want, "no area descriptor");
 		area = area_carve(want, nodes);
+		if (unlikely(!area && vmap_quarantine_empty()))
+			area = area_carve(want, nodes);
 		if (unlikely(!area))
 			area = area_carve_hard(want, nodes);
 		nodes_give(nodes, VA_CARVE_NODES_MAX);

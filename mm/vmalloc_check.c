@@ -286,8 +286,9 @@ void vmallocinfo_dump(struct printer *out)
 		print(out, "0x%016lx-0x%016lx %7lu %pS", area.va_start, area.va_end,
 		      area.va_end - area.va_start, area_caller(&area));
 		if (area.flags & VM_GONE) {
-			print(out,
-			      area.flags & VM_LAZY ? " freed, to be flushed\n" : " freed, kept by a CPU\n");
+			print(out, area.flags & VM_LAZY    ? " freed, to be flushed\n"
+			           : area.flags & VM_SPARE ? " freed, kept by a CPU\n"
+			                                   : " freed, in quarantine\n");
 			continue;
 		}
 		if (area_owns_frames(&area))
@@ -319,6 +320,7 @@ struct vmalloc_stats vmalloc_stats(void)
 	        .total_bytes = space->end - space->start,
 	        .used_bytes = space->busy_bytes - gone_bytes,
 	        .kept_bytes = gone_bytes,
+	        .quarantine_bytes = quarantine.bytes,
 	        .largest_hole = largest_hole(space),
 	        .nr_pages = __atomic_load_n(&vmalloc_state.nr_pages, __ATOMIC_RELAXED),
 	};

@@ -17,7 +17,8 @@ enum {
 	VM_DYING = 1 << 30, /* given back, and about to leave: the address finds it, nobody may free it */
 	VM_LAZY = 1 << 29,  /* cleared, not yet flushed on every CPU: its frames wait in it */
 	VM_SPARE = 1 << 28, /* flushed, empty, kept by a CPU for its next area of this size */
-	VM_GONE = VM_LAZY | VM_SPARE,
+	VM_QUARANTINED = 1 << 19, /* flushed, empty, not to be used again yet */
+	VM_GONE = VM_LAZY | VM_SPARE | VM_QUARANTINED,
 	VM_DEVICE = 1 << 27, /* made by ioremap(): in the registry, */
 	VM_TYPE_SHIFT = 24,  /* with this enum memory_type in bits 26..24 */
 	VM_AT_END =
@@ -33,7 +34,7 @@ struct vmalloc_state {
 	struct spinlock lock;
 	struct va_space space;    /* (lock); the window's bounds are constant */
 	size_t nr_pages;          /* atomic: frames that areas own, those still being filled included */
-	size_t nr_gone;           /* atomic: areas that are VM_LAZY or VM_SPARE, */
+	size_t nr_gone;           /* atomic: areas that are VM_LAZY, VM_SPARE or VM_QUARANTINED, */
 	size_t gone_bytes;        /* atomic: and the window's bytes that they keep */
 	size_t nr_deferred;       /* atomic: areas that are VM_DEFERRED */
 	struct kmem_cache *nodes; /* constant: holes and areas */
@@ -189,6 +190,9 @@ void vmap_range_give_flushed(struct vmap_area *area, const void *caller);
  */
 size_t vmap_ranges_purge(void);
 
+/* What is in quarantine becomes holes. False if nothing was. */
+bool vmap_quarantine_empty(void);
+
 /* V7 and what vmap_range.c adds to it. */
 const char *vmap_ranges_check(void) MUST_USE;
 
@@ -215,6 +219,34 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller);
 /* Dying areas become holes, in one round of the lock. pre: nothing is mapped in them, and all CPUs know; count <= 32 */
 enum { RELEASE_BATCH = 32 };
 void vmap_areas_release(struct vmap_area *const *areas, size_t count);
+
+/* ---- quarantine.c, for vmap_range.c ---- */
+
+struct quarantine {
+	struct vmap_area *oldest, *newest; /* (vmalloc_state.lock) */
+	size_t nr, bytes;                  /* (vmalloc_state.lock) */
+	size_t limit;                      /* written with the lock held; 0: there is no quarantine */
+};
+extern struct quarantine quarantine;
+
+static inline bool quarantine_is_on(void)
+{
+	return __atomic_load_n(&quarantine.limit, __ATOMIC_RELAXED);
+}
+
+/*
+ * Dying areas that nothing maps and every CPU has forgotten come in. Those that are too large are left in front of areas[]:
+ * so many. bytes > limit afterwards: to be followed by quarantine_expire() until it finds none.
+ */
+size_t quarantine_take(struct vmap_area **areas, size_t count) MUST_USE;
+
+/* The oldest, while there are more than `limit` bytes or more than the quarantine's own; RELEASE_BATCH at most. How many. */
+size_t quarantine_expire(struct vmap_area **areas, size_t limit) MUST_USE;
+
+void quarantine_set_limit(size_t bytes);
+
+/* Q1 to Q3. */
+const char *quarantine_check(void) MUST_USE;
 
 /* ---- vmalloc_check.c, for the views ---- */
 

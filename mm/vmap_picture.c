@@ -3,9 +3,9 @@
  *
  *	0xffffc00000000000 ###|#|~~~~ss.##|…
  *
- * A page is busy, a guard page, lazy or spare (vmap_range.c), or free. A range that was given back is drawn whole: what was
- * its guard page guards nothing now. So with one page a character, # and | together are vmalloc_stats().used_bytes, and ~
- * and s are its kept_bytes.
+ * A page is busy, a guard page, lazy or spare (vmap_range.c), in quarantine (quarantine.c), or free. A range that was given back is drawn whole: what was
+ * its guard page guards nothing now. So with one page a character, # and | together are vmalloc_stats().used_bytes, and ~,
+ * s and q are its kept_bytes.
  *
  * Of several pages the character shows the first kind met in `kinds`: what waits and what is in use must not vanish
  * beside what is free.
@@ -20,8 +20,8 @@
 
 enum { COLUMNS = 64, ROWS = 16, CELLS = COLUMNS * ROWS };
 
-static const char kinds[] = "~#s|.";
-enum { LAZY, BUSY, SPARE, GUARD, FREE }; /* places in kinds[] */
+static const char kinds[] = "~#sq|.";
+enum { LAZY, BUSY, SPARE, QUARANTINED, GUARD, FREE }; /* places in kinds[] */
 
 struct picture {
 	struct vrange va;  /* what is drawn, in whole pages */
@@ -46,7 +46,10 @@ static void paint(struct picture *picture, uintptr_t start, uintptr_t end, char 
 static void paint_area(struct picture *picture, const struct vmap_area *area)
 {
 	if (area->flags & VM_GONE) {
-		paint(picture, area->va_start, area->va_end, area->flags & VM_LAZY ? LAZY : SPARE);
+		paint(picture, area->va_start, area->va_end,
+		      area->flags & VM_LAZY    ? LAZY
+		      : area->flags & VM_SPARE ? SPARE
+		                               : QUARANTINED);
 		return;
 	}
 	paint(picture, area->va_start, area_data_start(area), GUARD);
@@ -68,7 +71,7 @@ static void print_picture(const struct picture *picture, struct printer *out)
 	char row[COLUMNS + 1];
 
 	print(out,
-	      "%lu page%s a character: # busy, | guard, ~ freed and not yet flushed, s kept by a CPU, . free",
+	      "%lu page%s a character: # busy, | guard, ~ freed and not yet flushed, s kept by a CPU, q in quarantine, . free",
 	      size >> PAGE_SHIFT, size == PAGE_SIZE ? "" : "s");
 	print(out, size == PAGE_SIZE ? "\n" : "; of several the first of %s\n", kinds);
 	for (uint64_t at = picture->va.start.raw, cell = 0; at < picture->va.end.raw; at += COLUMNS * size) {

@@ -7,6 +7,8 @@
  *	          frames wait           └──────────► a hole of the window; frames are free
  *	vfree in an interrupt ──► deferred ──► as above, at this CPU's next call outside of one
  *
+ * With a quarantine (quarantine.c), what was flushed spends some time there before it becomes a spare or a hole.
+ *
  * A flush interrupts every CPU and waits for all of them; a range costs two rounds of the window's lock. Both are paid once
  * for a list of ranges, not once for each.
  *
@@ -14,7 +16,7 @@
  *     area->frames: single frames, and ones of 2 MiB if it is VM_ALLOW_HUGE_VMAP. At most LAZY_AREAS and nr_pages pages of them.
  * L2  An area in spares[n] is VM_SPARE, has n + 1 data pages and a guard page; every CPU has flushed since it was
  *     mapped.
- * L3  Every VM_LAZY or VM_SPARE area is in exactly one list.
+ * L3  Every VM_LAZY or VM_SPARE area is in exactly one list; every VM_QUARANTINED one in the quarantine.
  * L4  A VM_DEFERRED area is VM_DYING besides, otherwise as it was while in use, and in exactly one CPU's chain of deferred
  *     areas. The chain is of frames: each area's first one, whose owner is the area, which holds the next one's number.
  *
@@ -119,7 +121,7 @@ static size_t free_frames(struct vmap_area *const *areas, size_t count)
 }
 
 /* Areas that are in no list any more and that every CPU has forgotten become holes, or spares of this CPU. */
-static void settle(struct vmap_area *const *areas, size_t count, bool may_keep)
+static void retire(struct vmap_area *const *areas, size_t count, bool may_keep)
 {
 	struct vmap_area *released[RELEASE_BATCH];
 	size_t nr = 0;
@@ -139,8 +141,42 @@ static void settle(struct vmap_area *const *areas, size_t count, bool may_keep)
 		vmap_areas_release(released, nr);
 }
 
+/* The same, if there is no quarantine; else they wait there, and those become it for which they leave no room. */
+static void settle(struct vmap_area **areas, size_t count, bool may_keep)
+{
+	struct vmap_area *expired[RELEASE_BATCH];
+
+	if (unlikely(quarantine_is_on())) {
+		count = quarantine_take(areas, count);
+		for (size_t nr; (nr = quarantine_expire(expired, SIZE_MAX));) {
+			cpu_count(COUNT_RANGE_DELAYS, nr);
+			retire(expired, nr, may_keep);
+		}
+	}
+	retire(areas, count, may_keep);
+}
+
+bool vmap_quarantine_empty(void)
+{
+	struct vmap_area *expired[RELEASE_BATCH];
+	bool any = false;
+
+	for (size_t nr; (nr = quarantine_expire(expired, 0)); any = true)
+		retire(expired, nr, false);
+	return any;
+}
+
+void vmalloc_set_quarantine(size_t bytes)
+{
+	struct vmap_area *expired[RELEASE_BATCH];
+
+	quarantine_set_limit(bytes);
+	for (size_t nr; (nr = quarantine_expire(expired, bytes));)
+		retire(expired, nr, false);
+}
+
 /* One flush for all of them. They are in no list. Frames freed. */
-static size_t flush(struct vmap_area *const *areas, size_t count, bool may_keep)
+static size_t flush(struct vmap_area **areas, size_t count, bool may_keep)
 {
 	struct vrange swept[LAZY_AREAS];
 
@@ -306,12 +342,13 @@ static size_t purge_of(unsigned id)
 	size_t freed = flush(haul.areas, haul.count, false);
 	do {
 		cpu_call(1ULL << id, haul_spares, &haul);
-		settle(haul.areas, haul.count, false);
+		retire(haul.areas, haul.count, false);
 	} while (haul.count == LAZY_AREAS); /* else it had no more */
 	return freed;
 }
 
-size_t vmap_ranges_purge(void)
+/* All CPUs' lazy ranges are flushed, all spare ones become holes. Frames given back. */
+static size_t flush_all(void)
 {
 	cpuset_t online = cpus_online();
 	size_t freed = ram_blocks_purge();
@@ -323,11 +360,19 @@ size_t vmap_ranges_purge(void)
 	return freed;
 }
 
+size_t vmap_ranges_purge(void)
+{
+	size_t freed = flush_all();
+
+	vmap_quarantine_empty();
+	return freed;
+}
+
 void vm_unmap_aliases(void)
 {
 	if (in_interrupt())
 		panic("vm_unmap_aliases: in interrupt context");
-	(void)vmap_ranges_purge();
+	(void)flush_all();
 }
 
 static struct shrinker range_shrinker = {.name = "vmalloc", .shrink = vmap_ranges_purge};
@@ -419,7 +464,7 @@ const char *vmap_ranges_check(void)
 	}
 	CHECK(deferred == vmalloc_state.nr_deferred, "L4: the CPUs have deferred %zu areas, counted as %zu",
 	      deferred, vmalloc_state.nr_deferred);
-	CHECK(kept == vmalloc_state.nr_gone, "L3: the CPUs keep %zu ranges, counted as %zu", kept,
-	      vmalloc_state.nr_gone);
-	return NULL;
+	CHECK(kept + quarantine.nr == vmalloc_state.nr_gone, "L3: the CPUs keep %zu ranges, counted as %zu",
+	      kept, vmalloc_state.nr_gone - quarantine.nr);
+	return quarantine_check();
 }

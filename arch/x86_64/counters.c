@@ -16,6 +16,7 @@ static const char *const names[CPU_COUNTERS] = {
         [COUNT_SLAB_DRAINS] = "magazine drains",
         [COUNT_RANGE_HITS] = "cached vmalloc ranges",
         [COUNT_RANGE_PURGES] = "vmalloc purges",
+        [COUNT_RANGE_DELAYS] = "vmalloc quarantined",
 };
 
 uint64_t counter_sum(enum cpu_counter counter)

@@ -92,6 +92,16 @@ static void eight_cpus_free_each_others_memory(void)
 	run_mix_on(8);
 }
 
+/* Ranges of all CPUs go through one queue, which is emptied each time that one of them runs short. */
+static void four_cpus_share_a_quarantine(void)
+{
+	uint64_t delays = counter_sum(COUNT_RANGE_DELAYS);
+
+	vmalloc_set_quarantine(128UL << 10);
+	run_mix_on(4);
+	assert_at_least(counter_sum(COUNT_RANGE_DELAYS) - delays, 100);
+}
+
 /* ---- Short-lived mappings that change hands ---- */
 
 enum { RELAY_ROUNDS = 6000 };
@@ -244,6 +254,11 @@ static void views_may_be_printed_while_areas_and_page_tables_come_and_go(void)
 	run_on_cpus(3, live_and_dump, NULL);
 }
 
+static void tear_down(void)
+{
+	vmalloc_set_quarantine(0);
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(one_cpu_survives_the_mix),
         TEST_CASE(two_cpus_free_each_others_memory),
@@ -251,10 +266,11 @@ static const struct test_case cases[] = {
         TEST_CASE(eight_cpus_free_each_others_memory),
         TEST_CASE(two_cpus_end_each_others_mappings),
         TEST_CASE(six_cpus_end_each_others_mappings),
+        TEST_CASE(four_cpus_share_a_quarantine),
         TEST_CASE(a_cache_may_be_destroyed_while_other_cpus_reclaim),
         TEST_CASE(caches_may_be_looked_at_while_magazines_come_and_go),
         TEST_CASE(views_may_be_printed_while_areas_and_page_tables_come_and_go),
 };
 
 extern const struct test_suite smp_threads_suite;
-const struct test_suite smp_threads_suite = TEST_SUITE("smp_threads", cases);
+const struct test_suite smp_threads_suite = TEST_SUITE("smp_threads", cases, .tear_down = tear_down);

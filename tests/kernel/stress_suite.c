@@ -98,6 +98,16 @@ static void eight_cpus_free_each_others_memory(void)
 	run_mix_on(8);
 }
 
+/* Ranges of all CPUs go through one queue, which is emptied each time that one of them runs short. */
+static void four_cpus_share_a_quarantine(void)
+{
+	need_cpus(4);
+	vmalloc_set_quarantine(128UL << 10);
+	run_mix_on(4);
+	assert_at_least(counted(COUNT_RANGE_DELAYS), 1);
+	assert_sound(vmalloc_check());
+}
+
 /* ---- Contention -------------------------------------------------------------------------------------------------- */
 
 enum { MIX_OPERATIONS = 20000, MIX_HELD = 64, MIX_WARM = 2000 };
@@ -229,14 +239,20 @@ static void one_cpu_gets_every_last_page_while_the_others_keep_theirs_full(void)
 	assert_int_equal(frames, free_before);
 }
 
+static void tear_down(void)
+{
+	vmalloc_set_quarantine(0);
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(one_cpu_and_its_interrupts_survive_the_mix),
         TEST_CASE(two_cpus_free_each_others_memory),
         TEST_CASE(four_cpus_free_each_others_memory),
+        TEST_CASE(four_cpus_share_a_quarantine),
         TEST_CASE(eight_cpus_free_each_others_memory),
         TEST_CASE(a_mix_of_objects_and_pages_takes_few_locks),
         TEST_CASE(one_cpu_gets_every_last_page_while_the_others_keep_theirs_full),
 };
 
 extern const struct test_suite stress_suite;
-const struct test_suite stress_suite = TEST_SUITE("stress", cases);
+const struct test_suite stress_suite = TEST_SUITE("stress", cases, .tear_down = tear_down);

@@ -24,6 +24,7 @@ static void tear_down(void)
 {
 	vfree(area);
 	area = NULL;
+	vmalloc_set_quarantine(0);
 }
 
 static void the_last_byte_is_there_and_reading_the_next_one_faults(void)
@@ -167,6 +168,27 @@ static void a_word_across_the_end_of_a_guarded_object_faults_at_its_end(void)
 	expect_page_fault(area + 104, 0, read_word(area + 100));
 }
 
+static char *gone;
+
+/* What else becomes an area meanwhile does not get its addresses. */
+static void touching_an_area_in_quarantine_faults_however_much_was_allocated_since(void)
+{
+	gone = area;
+	vmalloc_set_quarantine(1UL << 20);
+	tear_down();
+	vm_unmap_aliases();
+	static unsigned i;
+	for (i = 0; i < 40; i++) {
+		void *other = vmalloc(AREA_SIZE);
+		assert_non_null(other);
+		vfree(other);
+		vm_unmap_aliases();
+		expect_page_fault(gone, 0, touch_read(gone));
+		expect_page_fault(gone + AREA_SIZE - 1, FAULT_WRITE, vm_poke(gone + AREA_SIZE - 1, 1));
+	}
+	vmalloc_set_quarantine(0);
+}
+
 static const struct test_case cases[] = {
         TEST_CASE(the_last_byte_is_there_and_reading_the_next_one_faults),
         TEST_CASE(writing_one_byte_past_the_end_faults_there),
@@ -178,6 +200,7 @@ static const struct test_case cases[] = {
         TEST_CASE(the_byte_before_an_area_is_not_there_either),
         TEST_CASE(what_runs_off_a_short_lived_mapping_or_uses_it_later_faults),
         TEST_CASE(a_device_area_ends_in_an_absent_page_too),
+        TEST_CASE(touching_an_area_in_quarantine_faults_however_much_was_allocated_since),
         TEST_CASE(the_first_byte_past_a_guarded_object_faults_whatever_its_size),
         TEST_CASE(the_guard_page_before_a_guarded_object_faults),
         TEST_CASE(a_word_across_the_end_of_a_guarded_object_faults_at_its_end),

@@ -13,7 +13,7 @@ struct printer;
 /* For mm_init(). Draws what has to be random. */
 struct vrange window_choose(const struct parameters *parameters);
 
-/* After mm_init(): random gaps between areas, as the command line has them. */
+/* After mm_init(): random gaps between areas and the quarantine, as the command line has them. */
 void window_configure(const struct parameters *parameters);
 
 /* One line on the window chosen last: among how many places its own was drawn, how many bits that is, and whence. */

@@ -19,6 +19,7 @@ enum cpu_counter {
 	COUNT_SLAB_DRAINS,     /* magazines emptied into slabs */
 	COUNT_RANGE_HITS,      /* vmalloc ranges served from this CPU's own */
 	COUNT_RANGE_PURGES,    /* flushes that made freed ranges usable again */
+	COUNT_RANGE_DELAYS,    /* ranges that came out of the quarantine in their turn */
 	CPU_COUNTERS,
 };
 

@@ -62,8 +62,8 @@ enum {
 /*
  * What is freed is flushed out of the CPUs' translation caches later, many areas at a time; until then its frames and its
  * addresses wait. This does it now, for all CPUs: afterwards no address that was ever given back leads anywhere, and the
- * frames behind are free; nor does one that vm_unmap_ram() took away (<mm/vm_map_ram.h>). Runs by itself before memory or
- * virtual space is refused. Not in interrupts, no lock held.
+ * frames behind are free; nor does one that vm_unmap_ram() took away (<mm/vm_map_ram.h>). Ranges in quarantine stay there.
+ * Runs by itself before memory or virtual space is refused. Not in interrupts, no lock held.
  */
 void vm_unmap_aliases(void);
 
@@ -77,6 +77,13 @@ void vmalloc_init(struct vrange window);
  */
 #define VMALLOC_GAPS_MAX 1024
 void vmalloc_set_gaps(unsigned pages, uint64_t seed);
+
+/*
+ * Ranges that were given back and flushed stay unmapped and reserved until others of more than `bytes` of address space have
+ * followed them, first in, first out: use after vfree() keeps faulting, and is reported with who asked and who freed. 0: none
+ * do, as at first, and none is left. They are used again before virtual space or memory is refused. No lock held.
+ */
+void vmalloc_set_quarantine(size_t bytes);
 
 /* Its bounds, which are constant from then on, under the names that Linux has for them. */
 extern struct vrange vmalloc_window;
@@ -168,8 +175,10 @@ bool vmalloc_describe(vaddr_t address, struct printer *out);
 
 struct vmalloc_stats {
 	size_t areas, total_bytes, used_bytes, largest_hole; /* the last: what an area can be made of */
-	size_t nr_pages;   /* frames held by VM_ALLOC areas, and by blocks of vm_map_ram() */
-	size_t kept_bytes; /* of the window: given back, not yet flushed or kept by a CPU for its next area */
+	size_t nr_pages; /* frames held by VM_ALLOC areas, and by blocks of vm_map_ram() */
+	/* Of the window: given back, not yet flushed, kept by a CPU for its next area, or in quarantine. */
+	size_t kept_bytes;
+	size_t quarantine_bytes; /* of these, those in quarantine */
 };
 struct vmalloc_stats vmalloc_stats(void);
 
