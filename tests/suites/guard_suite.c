@@ -5,6 +5,7 @@
 #include <arch/irq.h>
 #include <arch/machine.h>
 #include <arch/percpu.h>
+#include <arch/smp.h>
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
 #include <mm/mm.h>
@@ -99,6 +100,28 @@ static void no_alignment_is_one_of_a_byte(void)
 	assert_non_null(object);
 	assert_object(object, 5, 1);
 	kvfree(object);
+}
+
+/* A range that a CPU keeps has no guard before it. */
+static void a_range_that_a_cpu_keeps_does_not_become_a_guarded_area(void)
+{
+	uint64_t purges = counter_sum(COUNT_RANGE_PURGES);
+
+	while (counter_sum(COUNT_RANGE_PURGES) == purges) {
+		void *area = vmalloc(PAGE_SIZE);
+		assert_non_null(area);
+		vfree(area);
+	}
+	uint64_t hits = counter_sum(COUNT_RANGE_HITS);
+	char *object = vmalloc_guarded(100, 8);
+	assert_non_null(object);
+	assert_int_equal(counter_sum(COUNT_RANGE_HITS), hits);
+	assert_object(object, 100, 8);
+	void *area = vmalloc(PAGE_SIZE);
+	assert_int_equal(counter_sum(COUNT_RANGE_HITS), hits + 1); /* one was there */
+	vfree(area);
+	vfree(object);
+	assert_sound(vmalloc_check());
 }
 
 static void guarded_requests_that_make_no_sense_fail_with_one_warning_each(void)
@@ -409,6 +432,7 @@ static void the_verifier_sees_a_mapped_guard_before_and_an_object_that_cannot_en
 static const struct test_case cases[] = {
         TEST_CASE(an_object_ends_with_its_last_page_at_every_size_and_alignment),
         TEST_CASE(no_alignment_is_one_of_a_byte),
+        TEST_CASE(a_range_that_a_cpu_keeps_does_not_become_a_guarded_area),
         TEST_CASE(guarded_requests_that_make_no_sense_fail_with_one_warning_each),
         TEST_CASE(only_the_very_pointer_frees_a_guarded_object),
         TEST_CASE(a_handler_may_free_a_guarded_object),

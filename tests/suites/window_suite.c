@@ -100,6 +100,8 @@ static void windows_that_cannot_be_are_refused_for_a_reason(void)
 	                    "outside the region 0xffffb00000000000-0xfffff00000000000");
 	assert_string_equal(vmalloc_window_fault(PMD_SIZE, true, end),
 	                    "outside the region 0xffffb00000000000-0xfffff00000000000");
+	assert_string_equal(vmalloc_window_fault(2 * PMD_SIZE, true, end - PMD_SIZE),
+	                    "outside the region 0xffffb00000000000-0xfffff00000000000");
 	assert_null(vmalloc_window_fault(PMD_SIZE, true, end - PMD_SIZE));
 	assert_null(vmalloc_window_fault(REGION_SIZE, true, start));
 	assert_null(vmalloc_window_fault(PMD_SIZE, false, 1)); /* no address was asked for */
@@ -221,13 +223,17 @@ static void gaps_are_of_every_length_up_to_the_one_given_and_free(void)
 static void who_names_a_range_has_it_without_a_gap(void)
 {
 	uintptr_t start = remote();
+	void *areas_there[2];
 
 	vmalloc_set_gaps(VMALLOC_GAPS_MAX, 1);
-	void *area = __vmalloc_node_range(PAGE_SIZE, 1, start, VMALLOC_END, GFP_KERNEL, PAGE_KERNEL, 0,
-	                                  NUMA_NO_NODE, NULL);
+	for (size_t i = 0; i < 2; i++)
+		areas_there[i] = __vmalloc_node_range(PAGE_SIZE, 1, start, VMALLOC_END, GFP_KERNEL,
+		                                      PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
 	vmalloc_set_gaps(0, 0);
-	assert_ptr_equal(area, start);
-	vfree(area);
+	assert_ptr_equal(areas_there[0], start);
+	assert_ptr_equal(areas_there[1], start + 2 * PAGE_SIZE);
+	vfree(areas_there[0]);
+	vfree(areas_there[1]);
 }
 
 /* ---- A full window ------------------------------------------------------------------------------------------------ */
