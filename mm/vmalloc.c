@@ -145,7 +145,7 @@ const char *request_fault(const struct request *want)
 		return "bad protection";
 	if (want->gfp & ~GFP_ALL)
 		return "bad gfp flags";
-	if (gfp_contradiction(want->gfp))
+	if (unlikely(want->gfp & GFP_EFFORT) && gfp_contradiction(want->gfp))
 		return gfp_contradiction(want->gfp);
 	if (!is_power_of_two(want->align))
 		return "bad alignment";
