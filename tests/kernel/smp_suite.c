@@ -20,6 +20,7 @@
 #include <mm/set_memory.h>
 #include <mm/vmalloc.h>
 #include <ram_relay.h>
+#include <remote.h>
 #include "expect_fault.h"
 #include "other_cpus.h"
 
@@ -799,6 +800,7 @@ static void cpus_end_each_others_mappings_while_any_of_them_purges(void)
 {
 	unsigned rounds = scaled(4000);
 
+	need_window(64UL << 20, "takes blocks of 2 MiB on each CPU");
 	ram_relay_begin(test_seed());
 	start_work_on_others(relay, &rounds);
 	relay(&rounds);

@@ -3,6 +3,7 @@
  * public calls, and each must then see what is so. Where several CPUs run, the others look in a call; a CPU that looks
  * for itself cannot see for them. `make flush-table` turns off one flush after the other and shows which case notices.
  */
+#include <remote.h>
 #include "expect_fault.h"
 #include <arch/irq.h>
 #include <arch/smp.h>
@@ -199,6 +200,7 @@ static void memory_that_was_freed_and_flushed_leads_nowhere_on_any_cpu(void)
 /* In a block that goes with it, and in one that stays because of another mapping: vm_unmap_aliases() promises it for both. */
 static void unmap_ram_and_flush(bool with_neighbour)
 {
+	need_window(64UL << 20, "takes blocks of 2 MiB on each CPU");
 	struct page *own[FEW], *other = alloc_page(GFP_KERNEL);
 
 	vm_unmap_aliases();
@@ -252,6 +254,7 @@ static void a_block_where_another_was_shows_its_own_frames(void)
 	const void *first_of_first = NULL;
 	unsigned stale = 0, again = 0;
 
+	need_window(64UL << 20, "takes blocks of 2 MiB on each CPU");
 	begin(1);
 	vm_unmap_aliases();
 	for (unsigned n = 0; n < BLOCKS * MAPPINGS; n++) {

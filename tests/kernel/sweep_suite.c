@@ -1070,6 +1070,7 @@ static void a_timer_that_allocates_and_frees_disturbs_nobody(void)
 	size_t calls = 0;
 	uint64_t start = rdtsc();
 
+	need_window(64UL << 20, "takes blocks of 2 MiB");
 	rng_seed(&rng, test_seed());
 	begin_target(&targets[0]);
 	timer_start(TICKS_PER_SECOND, tick);
@@ -1159,6 +1160,7 @@ static void a_cpu_that_is_emptied_by_another_again_and_again_loses_nothing(void)
 	         {"", call_map_and_unmap, AREA, .count = 0}},
 	};
 
+	need_window(64UL << 20, "takes blocks of 2 MiB");
 	if (nr_cpus_online() < 2)
 		test_skip("one CPU is online, this needs two");
 	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)

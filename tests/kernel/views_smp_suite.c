@@ -3,6 +3,7 @@
 #include <mm/pagetable.h>
 #include <mm/ptdump.h>
 #include <mm/vmalloc.h>
+#include <remote.h>
 #include <test/test.h>
 #include "other_cpus.h"
 
@@ -32,6 +33,7 @@ static void views_may_be_printed_while_others_map_and_unmap(void)
 	struct printer counter = {.write = count_lines};
 	enum { VIEWS = 50, LINES_EACH = 10 /* at the least: headings, windows, totals */ };
 
+	need_window(64UL << 20, "takes areas of 2 MiB on each CPU");
 	need_another_cpu();
 	nr_view_lines = nr_mapped = 0;
 	start_work_on_others(map_and_unmap, &nr_mapped);

@@ -114,6 +114,7 @@ static void what_runs_off_a_short_lived_mapping_or_uses_it_later_faults(void)
 	static struct page *frames[2];
 	static char *mapping;
 
+	need_window(64UL << 20, "takes blocks of 2 MiB on each CPU");
 	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 2, frames), 2);
 	mapping = vm_map_ram(frames, 2, NUMA_NO_NODE);
 	assert_non_null(mapping);

@@ -425,6 +425,7 @@ static void large_areas_may_have_any_of_the_flags(void)
 {
 	static const gfp_t gfps[] = {NORETRY, MAYFAIL, NOFAIL};
 
+	need_window(64UL << 20, "takes areas of 4 MiB");
 	for (size_t i = 0; i < ARRAY_SIZE(gfps); i++) {
 		test_step(i);
 		void *area = __vmalloc(2 * PMD_SIZE, gfps[i], PAGE_KERNEL);
@@ -493,6 +494,7 @@ static bool asked_for_tables(gfp_t gfp, size_t rain)
 
 static void page_tables_are_reclaimed_for_as_the_flags_say(void)
 {
+	need_window(4 * PGD_SIZE, "needs an area that is alone in its tables");
 	mm_fingerprint(&before);
 	assert_asked_for_tables(GFP_ATOMIC, 1, false, 0);
 	assert_int_equal(times_taken, 1);
@@ -1075,6 +1077,7 @@ static void assert_refusal_panics(const struct refusal *r)
 
 static void each_reason_to_refuse_has_its_one_line_its_silence_and_its_panic(void)
 {
+	need_window(4 * PGD_SIZE, "needs areas that are alone in their tables");
 	mapped_page = alloc_page(GFP_KERNEL);
 	assert_non_null(mapped_page);
 	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {

@@ -8,6 +8,7 @@
 #include <mm/pagetable.h>
 #include <mm/set_memory.h>
 #include <hoard.h>
+#include <remote.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
 #include "vm_access.h"
@@ -22,6 +23,7 @@ static struct page *frames[4 * BLOCK + 3];
 
 static void set_up(void)
 {
+	need_window(64UL << 20, "takes areas of some MiB");
 	if (nr_free_pages() < 8 * BLOCK)
 		test_skip("needs 16 MiB of free memory");
 }

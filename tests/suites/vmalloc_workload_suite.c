@@ -12,6 +12,7 @@
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
 #include <area_model.h>
+#include <remote.h>
 #include <test/test.h>
 #include <test/vmalloc_workload.h>
 #include "../../mm/vmalloc_internal.h"
@@ -83,6 +84,7 @@ static void begin_serving(struct vrange within, size_t staying)
 {
 	size_t ranges = OTHER_AREAS_MAX + 2 * staying + 1024;
 
+	need_window(4 * PGD_SIZE, "serves thousands of areas, aligned to up to terabytes");
 	serving.bytes = ranges * sizeof(struct area_range) + 2 * staying * sizeof(void *);
 	serving.memory = alloc_pages_exact(serving.bytes, GFP_KERNEL);
 	assert_non_null(serving.memory);
@@ -409,6 +411,7 @@ static void page_tables_of_areas_all_over_the_window_go_with_them(void)
 {
 	struct rng rng;
 
+	need_window(4 * PGD_SIZE, "needs areas that are alone in their tables");
 	mm_fingerprint(&before);
 	nr_scattered = how_many_to_scatter();
 	if (nr_scattered < SCATTERED_FEWEST)
