@@ -1,0 +1,73 @@
+/* vmalloc() and vfree() in a window that is empty otherwise. A row's size is in pages. */
+#include "bench.h"
+#include <mm/vmalloc.h>
+
+static ALWAYS_INLINE void *take(const struct bench_row *row)
+{
+	return vmalloc((size_t)row->size * PAGE_SIZE);
+}
+
+static ALWAYS_INLINE void give(const struct bench_row *row, void *area)
+{
+	(void)row;
+	vfree(area);
+}
+
+/* Amortised: what freeing puts off is paid within, the last flush included. */
+static void pairs(const struct bench_row *row)
+{
+	uint64_t start = rdtsc();
+
+	for (unsigned i = 0; i < row->n; i++)
+		vfree(vmalloc((size_t)row->size * PAGE_SIZE));
+	vm_unmap_aliases();
+	bench_report_loop(row, rdtsc() - start - bench.empty, row->n);
+}
+
+/* Each meets the same window: what was freed is flushed, untimed, after each pair. */
+static void pairs_purged(const struct bench_row *row)
+{
+	vfree(vmalloc((size_t)row->size * PAGE_SIZE)); /* page tables */
+	vm_unmap_aliases();
+	bench_pairs(row, take, give, vm_unmap_aliases);
+}
+
+static ALWAYS_INLINE void *take_huge(const struct bench_row *row)
+{
+	return vmalloc_huge((size_t)row->size * PAGE_SIZE, GFP_KERNEL);
+}
+
+static void huge_pairs_purged(const struct bench_row *row)
+{
+	bench_pairs(row, take_huge, give, vm_unmap_aliases);
+}
+
+static void pairs_and_purge(const struct bench_row *row)
+{
+	for (unsigned i = 0; i < row->n; i++) {
+		uint32_t start = bench_ticks();
+		vfree(vmalloc((size_t)row->size * PAGE_SIZE));
+		vm_unmap_aliases();
+		bench.taking[i] = bench_ticks() - start - bench.empty;
+	}
+	bench_report_single(row, row->n);
+}
+
+#define AMORTISED(pages, times)                                                            \
+	{                                                                                  \
+		.name = "vmalloc." #pages ".pair", .n = times, .size = pages, .run = pairs \
+	}
+
+static const struct bench_row rows[] = {
+        AMORTISED(1, 100000),
+        AMORTISED(4, 10000),
+        AMORTISED(16, 10000),
+        AMORTISED(64, 10000),
+        AMORTISED(512, 2000),
+        AMORTISED(4096, 500),
+        {.name = "vmalloc.1.purged", .n = 1000, .size = 1, .run = pairs_purged},
+        {.name = "vmalloc_huge.512.purged", .n = 20, .size = 512, .run = huge_pairs_purged},
+        {.name = "vmalloc.1.and_purge", .n = 500, .size = 1, .run = pairs_and_purge},
+};
+
+BENCH_SUBJECT(vmalloc_subject, rows);
