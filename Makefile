@@ -12,6 +12,8 @@ SEED     ?=
 SECONDS  ?= 60
 MINUTES  ?= 5
 BATCHES  ?= 1000
+LINUX    ?= auto
+GROWTH   ?= yes
 
 ifeq ($(filter $(BUILD),debug release),)
 $(error BUILD is `$(BUILD)`, but must be debug or release)
@@ -24,6 +26,8 @@ require = $(if $(shell printf '%s\n' '$($(1))' | grep -qxE '$(2)' && echo yes),,
 $(call require,MEM,[1-9][0-9]*[KMGT],a number and K M G or T; 32M or more)
 $(call require,CPUS,[1-9][0-9]*,1 or more)
 $(call require,LEVELS,[45],4 or 5)
+$(call require,LINUX,auto|reference|again,auto reference or again)
+$(call require,GROWTH,yes|no,yes or no)
 $(call require,MINUTES,[1-9][0-9]*,1 or more)
 $(call require,BATCHES,[1-9][0-9]*,1 or more)
 $(call require,SEED,([0-9]+|0x[0-9a-fA-F]+)?,a number)
@@ -202,6 +206,10 @@ $(OUT)/flags $(OUT)/flush.flags $(OUT)/iso.flags $(HOST)/flags $(TSAN)/flags $(F
 
 MACHINE = --iso $(OUT)/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --cpus $(CPUS) --levels $(LEVELS)
 SEEDED  = $(if $(SEED),seed=$(SEED))
+# Where nobody says otherwise, what the table's machine has.
+BENCH_MEM = $(if $(filter file,$(origin MEM)),2G,$(MEM))
+BENCH_RAW = tools/run_kernel.py --iso build/release/octavo.iso --firmware $(FIRMWARE) --mem $(BENCH_MEM) --levels $(LEVELS) \
+	--cpu max,erms=off --bench --limit 900 --cmdline "$(CMDLINE) exit $(SEEDED)"
 
 run: all | need-run ## boot the ISO in QEMU, serial console on this terminal (CMDLINE: "test shell" if empty)
 	@tools/qemu.py run $(MACHINE) --cmdline "$(or $(CMDLINE),test shell) $(SEEDED)"
@@ -226,10 +234,17 @@ test-tsan: tsan ## the suites that use several CPUs, threads here, under ThreadS
 test-kernel: all | need-run ## the suites in one kernel: FIRMWARE MEM CPUS LEVELS BUILD CMDLINE SEED say which
 	@tools/run_kernel.py $(MACHINE) --verbose --cmdline "$(or $(CMDLINE),test) exit $(SEEDED)"
 
-bench: | need-run ## guest instructions per operation, counted with -icount in the release kernel
+bench: | need-run ## Octavo and Linux side by side, in guest instructions (LINUX GROWTH); CMDLINE="bench=GLOB": raw rows
 	$(submake) BUILD=release build/release/octavo.iso
-	@tools/run_kernel.py --iso build/release/octavo.iso --firmware $(FIRMWARE) --mem $(MEM) --levels $(LEVELS) --bench \
-		--cmdline "$(or $(CMDLINE),bench exit) $(SEEDED)"
+	@$(if $(CMDLINE),$(BENCH_RAW),tools/bench.py run --linux $(LINUX) $(if $(filter no,$(GROWTH)),--no-growth))
+
+bench-check: | need-run ## has any row of the benchmark become dearer than bench/counts.json says, by more than 2 %?
+	$(submake) BUILD=release build/release/octavo.iso
+	@tools/bench.py check
+
+bench-update: | need-run ## write what the rows cost now to bench/counts.json
+	$(submake) BUILD=release build/release/octavo.iso
+	@tools/bench.py update
 
 soak: all | need-run ## all CPUs under stress for MINUTES (5), a line per second: CPUS MEM BUILD FIRMWARE SEED say where
 	@tools/run_kernel.py $(MACHINE) --soak --limit $$(( $(MINUTES) * 60 + 300 )) --cmdline "soak=$(MINUTES) exit $(SEEDED)"
@@ -295,6 +310,7 @@ help: ## this list
 	@echo "  LEVELS=4|5 ($(LEVELS)) of page tables that the CPUs can walk"
 	@echo "  CMDLINE=\"…\" kernel parameters, as tests need them: test=GLOB bench=GLOB seed=N exit shell vmalloc=SIZE nokaslr"
 	@echo "  ISO_CMDLINE=\"…\" parameters written into the ISO, for machines without fw_cfg"
+	@echo "  LINUX=auto|reference|again ($(LINUX)) for bench: measured once and kept, not at all, or now   GROWTH=yes|no ($(GROWTH))"
 	@echo "  SEED=n repeats a randomised run   V=1 shows whole commands   SECONDS=n KEEP=keep for fuzz   MINUTES=n for soak"
 	@echo "  BATCHES=n for ptcheck"
 
@@ -318,6 +334,6 @@ submake = @+$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFL
 quiet = $(if $(V),,@)
 say   = @$(if $(V),:,echo)
 
-.PHONY: all run debug gdb test test-host test-tsan test-kernel bench soak ptcheck flush-table fuzz hosted tsan fuzzers check check-format check-headers \
+.PHONY: all run debug gdb test test-host test-tsan test-kernel bench bench-check bench-update soak ptcheck flush-table fuzz hosted tsan fuzzers check check-format check-headers \
         check-cppcheck check-tidy format setup clean help FORCE \
         need-kernel need-iso need-host need-fuzz need-run need-gdb need-all

@@ -61,7 +61,8 @@ class Machine:
             escaped = self.cmdline.strip().replace(",", ",,")
             words += ["-fw_cfg", f"name=opt/octavo/cmdline,string={escaped}"]
         if self.icount is not None:
-            words += ["-icount", f"shift={self.icount}"]
+            # Nothing that the host's clock or chance decides reaches the guest: a run repeats to the instruction.
+            words += ["-icount", f"shift={self.icount},sleep=off", "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1"]
         if self.monitor:
             words += ["-chardev", f"socket,id=monitor,path={self.monitor},server=on,wait=off"]
             words += ["-mon", "chardev=monitor,mode=control"]

@@ -17,7 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import List
+from typing import Dict, List
 
 import qemu
 from ktap import KtapReader
@@ -34,7 +34,9 @@ class Result:
     problems: List[str] = field(default_factory=list)
     skipped: List[str] = field(default_factory=list)
     names: List[str] = field(default_factory=list)
+    remarks: List[str] = field(default_factory=list)  # worth telling, no failure
     lines: List[str] = field(default_factory=list)
+    figures: Dict[str, dict] = field(default_factory=dict)  # BENCH lines by name
     seconds: float = 0.0
     log: str = ""
 
@@ -177,15 +179,15 @@ def run_report(machine, limit, log, patterns, status=qemu.PANICKED):
     return result
 
 
-def run_bench(machine, limit, log):
+def run_bench(machine, limit, log, show=lambda line: print(line, flush=True)):
     """The machine measures: shows each BENCH line, and demands that they parse and say what was measured."""
-    result = Result(log=log)
+    result, started = Result(log=log), time.monotonic()
 
     def watch(line):
         result.lines.append(line)
         if not line.startswith("BENCH "):
             return
-        print(line, flush=True)
+        show(line)
         try:
             figure = json.loads(line[len("BENCH ") :])
             missing = {"name", "n"} - figure.keys()
@@ -194,12 +196,15 @@ def run_bench(machine, limit, log):
             return
         if missing:
             result.fail(f"`{line}` lacks {', '.join(sorted(missing))}")
+            return
+        result.figures[figure["name"]] = figure
         result.passed += 1
 
     ended, remark = boot(machine, limit, log, watch)
     name_the_end(result, ended, remark, qemu.PASSED)
     if not result.passed:
         result.fail("no BENCH line")
+    result.seconds = time.monotonic() - started
     return result
 
 

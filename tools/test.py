@@ -18,6 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 
+import bench
 import gdb_session
 import ptcheck
 import qemu
@@ -124,6 +125,11 @@ def ptcheck_row(name, target, seed):
         return ptcheck.run_ptcheck(target, PTCHECK_BATCHES, number, KERNEL_LIMIT, log_name(name))[0]
 
     return name, run
+
+
+def bench_row():
+    """No operation costs more instructions than what is committed."""
+    return "benchmark, no row dearer than bench/counts.json", bench.check
 
 
 def bringup_rows():
@@ -335,7 +341,7 @@ def rows(only, seed):
     host, tsan = host_rows(seed), [tsan_row(seed)]
     if only:
         return host if only == "host" else tsan
-    kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row()]
+    kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row(), bench_row()]
     return (
         host + tsan + kernels + list(ptcheck_rows(seed)) + list(bringup_rows()) + list(levels_rows()) + list(window_rows())
         + list(report_rows()) + list(gdb_rows()) + [tools_row(), reproducible_row()] + list(fuzz_rows())
@@ -350,6 +356,14 @@ def show_skipped(results):
         reasons.setdefault(re.sub(r"\d+", "N", reason), []).append(case)
     for reason, cases in sorted(reasons.items()):
         print(f"skipped: {len(set(cases))} cases, {len(cases)} times: {reason}")
+
+
+def show_remarks(results):
+    remarks = [text for result in results for text in result.remarks]
+    for text in remarks:
+        print(text)
+    if remarks:
+        print("`make bench-update` writes these to bench/counts.json.")
 
 
 class Show:
@@ -411,6 +425,7 @@ def main():
     with ThreadPoolExecutor(JOBS) as pool:
         results = list(pool.map(run, chosen))
     show_skipped(results)
+    show_remarks(results)
     passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
     print(f"{len(results)} runs in {time.monotonic() - started:.0f} s; serial output and logs: {LOGS}/")
     print(f"{passed} passed, {failed} failed")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Tests of the test tools: each way to fail is shown to be seen, and named as what it was."""
 
+import json
 import os
 import random
 import shutil
@@ -8,7 +9,12 @@ import struct
 import subprocess
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
+import bench
+import bench_chart
+import bench_report
+import bench_rows
 import page_walk
 import ptcheck
 import qemu
@@ -376,6 +382,96 @@ class Comparing(unittest.TestCase):
                 self.assertEqual([to + va - start for start, size, to in places if start <= va < start + size], [pa] if pa else [])
             self.assertIsNone(told[leaves[0].va + 4096])
             self.assertTrue(any(leaves[1].va - 4096 <= va < leaves[1].va for va in told))
+
+
+class Bench(unittest.TestCase):
+    """The figures of a run are made of the committed counts: a row that reads the wrong name finds nothing."""
+
+    def setUp(self):
+        self.root = os.path.dirname(HERE)
+        self.before = os.getcwd()
+        os.chdir(self.root)
+        self.references = bench_rows.references()
+        with open(bench.COUNTS, encoding="utf-8") as file:
+            counts = json.load(file)["counts"]
+        self.figures = {name: {"insns": count, "alloc": count / 2, "free": count / 2} for name, count in counts.items()}
+        self.figures.update({"boot.2G": {"insns": 1000}, "boot.8G": {"insns": 1600}})
+
+    def tearDown(self):
+        os.chdir(self.before)
+
+    def compared(self):
+        columns = [linux for linux in self.references if linux.config == "lean4"]
+        return columns, bench_rows.compare(self.figures, columns, [r for r in self.references if r.config == "tiny"])
+
+    def test_every_row_finds_its_figure_in_every_reference(self):
+        self.assertEqual([linux.config for linux in self.references], ["lean4", "tiny", "lean4", "lean4", "tiny"])
+        for row in self.compared()[1]:
+            if row.row.linux:
+                self.assertNotIn(None, row.linux + [row.stripped], row.row.label)
+
+    def test_every_row_finds_octavos_figure(self):
+        self.assertEqual([row.row.label for row in self.compared()[1] if row.octavo is None], [])
+
+    def test_the_lower_of_the_stripped_kernels_counts(self):
+        row = next(row for row in self.compared()[1] if row.row.label.startswith("order 9"))
+        self.assertEqual(round(row.stripped), 5584)
+        self.assertAlmostEqual(row.ratio(), row.stripped / row.octavo)
+
+    def test_a_rise_above_two_percent_is_named_and_any_other_change_is_told(self):
+        before = {"a": 100, "b": 100, "c": 100, "d": 100, "f": 100}
+        worse, remarks = bench.differences(before, {"a": 102.1, "b": 102, "c": 90, "e": 5, "f": 100})
+        self.assertEqual(worse, ["dearer: a: 100 -> 102.1 (+2.1 %)", "d: 100 committed, but no longer measured"])
+        self.assertEqual(remarks, ["a little dearer: b: 100 -> 102 (+2.0 %)", "cheaper: c: 100 -> 90 (-10.0 %)", "new: e: 5"])
+
+    def test_a_row_that_rose_fails_the_check(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            counts, octavo = os.path.join(scratch, "counts.json"), bench.octavo
+            with open(counts, "w", encoding="utf-8") as file:
+                json.dump({"compiler": bench.compiler(), "counts": {"x": 100, "y": 5}}, file)
+            committed, bench.COUNTS = bench.COUNTS, counts
+            bench.octavo = lambda: ({"x": {"insns": 103}, "y": {"insns": 5}}, [])
+            try:
+                result = bench.check()
+            finally:
+                bench.COUNTS, bench.octavo = committed, octavo
+        self.assertEqual((result.passed, result.problems), (1, ["dearer: x: 100 -> 103 (+3.0 %)"]))
+
+    def test_charts_are_xml_with_every_operation(self):
+        columns, rows = self.compared()
+        words = "".join(xml.etree.ElementTree.fromstring(bench_chart.bars(rows, columns)).itertext())
+        for row in rows:
+            if row.row.unit == "instructions":
+                self.assertIn(row.row.label, words)
+        series = [{"name": "Octavo", "points": [(0, 5), (10, 7)]}]
+        curves = bench_chart.curves([{"title": "t", "x": "areas", "series": series}])
+        self.assertIn("areas", "".join(xml.etree.ElementTree.fromstring(curves).itertext()))
+
+    def test_the_table_has_every_row_and_the_goals(self):
+        columns, rows = self.compared()
+        text = bench_report.terminal_table(rows, columns)
+        for row in rows:
+            self.assertIn(row.row.label, text)
+        self.assertIn("16 met", text)
+        self.assertEqual([bench_report.number(v) for v in (5584, 119.6, 39.44, 0.0073, None)],
+                         ["5,584", "120", "39.4", "0.0073", "-"])
+
+    def test_the_initramfs_holds_what_the_folder_holds(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            os.mkdir(os.path.join(scratch, "dev"))
+            with open(os.path.join(scratch, "init"), "wb") as file:
+                file.write(b"program")
+            command = [os.path.join(self.root, "bench/linux/initramfs.py"), scratch]
+            archive = subprocess.run(command, capture_output=True, check=True).stdout
+        found, at = {}, 0
+        while at < len(archive):
+            self.assertEqual(archive[at : at + 6], b"070701")
+            size, name_size = int(archive[at + 54 : at + 62], 16), int(archive[at + 94 : at + 102], 16)
+            name = archive[at + 110 : at + 110 + name_size - 1].decode()
+            at = (at + 110 + name_size + 3) & ~3
+            found[name] = archive[at : at + size]
+            at = (at + size + 3) & ~3
+        self.assertEqual(found, {"dev": b"", "init": b"program", "TRAILER!!!": b""})
 
 
 class Tools(unittest.TestCase):
