@@ -208,14 +208,14 @@ void buddy_trim(struct buddy *buddy, struct page *page, size_t count)
 	}
 }
 
-void buddy_split(struct buddy *buddy, struct page *page)
+void buddy_split(struct buddy *buddy, struct page *page, unsigned order)
 {
 	uint32_t n = (uint32_t)(page - buddy->frames), end = n + (1U << page->order);
 	uint32_t caller = page->caller;
 
-	for (; n < end; n++) {
+	for (; n < end; n += 1U << order) {
 		cut_is_written(buddy, n);
-		hold(buddy, n, 0)->caller = caller;
+		hold(buddy, n, order)->caller = caller;
 	}
 }
 

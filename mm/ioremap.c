@@ -167,19 +167,6 @@ static bool overlaps_ram(struct prange range)
 	return false;
 }
 
-/* Leaves for the whole of the area, or none. */
-static bool area_map(const struct vmap_area *area, const struct request *want)
-{
-	struct vrange data = vrange(area->va_start, area_data_end(area));
-	unsigned attempts = 0;
-
-	while (unlikely(!pagetable_map(&kernel_pagetable, data, paddr(want->phys_addr), want->prot,
-	                               mm_state.max_level)))
-		if (!may_try_again(want, &attempts))
-			return false;
-	return true;
-}
-
 /*
  * Enters, then maps, an area that is there. The address of what was asked for in it, or NULL after a warning, with area and
  * mapping given back.
@@ -203,7 +190,7 @@ static void *device_fill(struct device_mapping *device, struct vmap_area *area, 
 		kfree(device);
 		return NULL;
 	}
-	if (unlikely(!area_map(area, want))) {
+	if (unlikely(!area_map_device(area, want))) {
 		device_forget(area);
 		area_cancel(area);
 		return refuse(want, "no page-table page");

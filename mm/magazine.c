@@ -317,13 +317,33 @@ static void drain_this_cpu(void *context)
 	__atomic_fetch_add(&drain->frames, frames, __ATOMIC_RELAXED);
 }
 
+/* Read while the CPU may be exchanging them: any one will do. */
+static __attribute__((no_sanitize("thread"))) bool has_magazines(const struct kmem_cache *cache, unsigned id)
+{
+	return __atomic_load_n(&cache->cpu[id].loaded, __ATOMIC_RELAXED) != &no_magazine;
+}
+
+/* Online CPUs that have some: the others need not be interrupted. */
+static cpuset_t cpus_with_magazines(const struct drain *drain)
+{
+	const struct kmem_cache *cache;
+	cpuset_t set = 0;
+	unsigned id;
+
+	list_for_each_entry (cache, &caches, link) {
+		for_each_cpu (id, is_drained(drain, cache) ? cpus_online() & ~set : 0)
+			set |= (cpuset_t)has_magazines(cache, id) << id;
+	}
+	return set;
+}
+
 size_t magazines_drain(struct kmem_cache *only)
 {
 	struct drain drain = {.only = only};
 	struct kmem_cache *cache;
 
 	DEBUG_ASSERT(mutex_is_held(&caches_mutex));
-	cpu_call(cpus_online(), drain_this_cpu, &drain);
+	cpu_call(cpus_with_magazines(&drain), drain_this_cpu, &drain);
 	list_for_each_entry (cache, &caches, link) {
 		if (is_drained(&drain, cache))
 			drain.frames += depot_drain(cache);

@@ -609,20 +609,31 @@ void __free_pages(struct page *page, unsigned order)
 	release("__free_pages", page, order);
 }
 
-void split_page(struct page *page, unsigned order)
+/* A block of 2^from frames becomes blocks of 2^to, in one round of the lock. */
+static void split_block(struct page *page, unsigned from, unsigned to)
 {
 	pfn_t frame = checked_pfn("split_page", page);
 	struct zone *zone = zone_of(frame);
 
 	irqflags_t flags = spin_lock_irqsave(&zone->lock);
-	enum buddy_misuse misuse = buddy_judge_free(&zone->buddy, frame, order);
+	enum buddy_misuse misuse = buddy_judge_free(&zone->buddy, frame, from);
 	if (unlikely(misuse)) {
-		struct mistake mistake = describe_mistake(misuse, frame, order);
+		struct mistake mistake = describe_mistake(misuse, frame, from);
 		spin_unlock_irqrestore(&zone->lock, flags);
 		report_mistake("split_page", &mistake);
 	}
-	buddy_split(&zone->buddy, page);
+	buddy_split(&zone->buddy, page, to);
 	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+/* In two steps, so that no round of the lock writes more than 512 entries. */
+void split_page(struct page *page, unsigned order)
+{
+	unsigned step = order > GROUP_ORDER ? GROUP_ORDER : 0;
+
+	split_block(page, order, step);
+	for (struct page *block = page; step && block < page + (1UL << order); block += GROUP_FRAMES)
+		split_block(block, step, 0);
 }
 
 /* The first frame at a direct-map address that an allocation returned. */

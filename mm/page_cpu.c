@@ -146,14 +146,27 @@ static void drain_other_cpu(void *drained)
 	drain_this_cpu(drained);
 }
 
+/* Online CPUs that keep anything: the others need not be interrupted. */
+static cpuset_t cpus_with_frames(void)
+{
+	cpuset_t set = 0;
+	unsigned id;
+
+	for_each_cpu (id, cpus_online()) {
+		size_t frames = 0;
+		for (unsigned z = 0; z < NR_ZONES; z++)
+			frames += page_cpu_frames(cpu_by_id(id)->pages, z);
+		set |= (cpuset_t)(frames != 0) << id;
+	}
+	return set;
+}
+
 /* Frames that requests of this CPU could not have had before, or not in larger blocks. */
 size_t page_cpu_drain_all(void)
 {
 	size_t drained = 0;
-	cpuset_t others = cpus_online() & ~(1ULL << this_cpu()->id);
 
-	if (others)
-		cpu_call(others, drain_other_cpu, &drained);
+	cpu_call(cpus_with_frames() & ~(1ULL << this_cpu()->id), drain_other_cpu, &drained);
 	drain_this_cpu(&drained);
 	return drained;
 }

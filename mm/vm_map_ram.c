@@ -214,7 +214,7 @@ static void current_replace(struct ram_block *block)
 {
 	irqflags_t flags = irq_save();
 	struct ram_block *old = ram_current[this_cpu()->id];
-	ram_current[this_cpu()->id] = block;
+	__atomic_store_n(&ram_current[this_cpu()->id], block, __ATOMIC_RELEASE);
 	irq_restore(flags);
 	if (old)
 		block_put(old);
@@ -269,7 +269,7 @@ static void *map_as_area(struct page *const *pages, unsigned count, const struct
 
 	if (unlikely(!area))
 		return NULL;
-	if (unlikely(!map_frames(vaddr(area->va_start), pages, count, want))) {
+	if (unlikely(!area_map_pages(area, pages, count, want))) {
 		area_cancel(area);
 		return refuse(want, "no page-table page");
 	}
@@ -315,7 +315,9 @@ static struct ram_block *mapping_claim(uintptr_t address, unsigned count, const 
 	struct ram_block *block = block_at(address);
 	struct ram_mapping *mapping = block ? mapping_below(block, page_number(address)) : NULL;
 	if (mapping && page_of(block, mapping->first).raw == address) {
-		copy = *mapping;
+		copy.pages = mapping->pages;
+		copy.mapped_by = mapping->mapped_by;
+		copy.unmapped_by = __atomic_load_n(&mapping->unmapped_by, __ATOMIC_RELAXED);
 		claimed = copy.pages == count &&
 		          __atomic_compare_exchange_n(&mapping->unmapped_by, &in_use,
 		                                      (uint32_t)(uintptr_t)caller, false, __ATOMIC_ACQ_REL,
@@ -371,8 +373,18 @@ static void haul_block(void *context)
 	if (!*current || __atomic_load_n(&(*current)->users, __ATOMIC_ACQUIRE) != 1)
 		return;
 	*hauled = *current;
-	*current = NULL;
+	__atomic_store_n(current, NULL, __ATOMIC_RELAXED);
 	(*hauled)->users = 0;
+}
+
+/* Nobody but CPU `id` uses its block, as it looks. Masked, which holds off the flush before which no block goes. */
+static bool seems_idle(unsigned id)
+{
+	irqflags_t flags = irq_save();
+	const struct ram_block *block = __atomic_load_n(&ram_current[id], __ATOMIC_ACQUIRE);
+	bool idle = block && __atomic_load_n(&block->users, __ATOMIC_RELAXED) == 1;
+	irq_restore(flags);
+	return idle;
 }
 
 /* In blocks that stay. Two that purge at once may both flush: neither relies on the other's having ended. */
@@ -392,12 +404,12 @@ static void flush_unmapped(uint64_t unmapped)
 size_t ram_blocks_purge(void)
 {
 	uint64_t unmapped = __atomic_load_n(&nr_unmapped, __ATOMIC_ACQUIRE);
-	cpuset_t online = cpus_online();
 	struct ram_block *idle[CPUS_MAX];
 	size_t count = 0;
+	unsigned id;
 
-	for (unsigned id = 0; id < cpus_possible(); id++) {
-		if (!(online >> id & 1))
+	for_each_cpu (id, cpus_online()) {
+		if (!seems_idle(id))
 			continue;
 		cpu_call(1ULL << id, haul_block, &idle[count]);
 		count += idle[count] != NULL;

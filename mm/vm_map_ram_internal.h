@@ -13,10 +13,10 @@ enum {
 };
 #define RAM_BLOCK_SIZE PMD_SIZE
 
-/* Read by CPUs that hold no lock: all fields are atomic. */
+/* Read by CPUs that hold no lock. All but unmapped_by is constant once `pages` is set. */
 struct ram_mapping {
 	uint32_t mapped_by;   /* low half of the code address that asked */
-	uint32_t unmapped_by; /* the same of the one that gave it back; 0: in use */
+	uint32_t unmapped_by; /* atomic: the same of the one that gave it back; 0: in use */
 	uint16_t first;       /* page of the block */
 	uint16_t pages;       /* 0: no mapping here. Written last */
 };

@@ -80,8 +80,8 @@ enum { FILL_BATCH = 64, RECLAIM_ATTEMPTS = 16 };
 enum { LARGE_LEVEL = 2, LARGE_ORDER = PT_INDEX_BITS, LARGE_PAGES = 1 << LARGE_ORDER };
 #define LARGE_SIZE PMD_SIZE
 
-/* Cleared with interrupts masked at a time: 4,096 pages. */
-#define CLEAR_PART (16UL << 20)
+/* Mapped or cleared with interrupts masked at a time: 4,096 pages, or one larger leaf. */
+#define PART (16UL << 20)
 
 struct vrange vmalloc_window;
 
@@ -409,26 +409,106 @@ static unsigned run_level(struct page *const *pages, size_t count)
 	return level;
 }
 
-/* Run by run, with the largest leaves. On failure some of them are mapped. */
-static bool map_runs(vaddr_t at, struct page *const *pages, size_t count, const struct request *want)
+/* Where the part of [at, end) ends that begins with a leaf of `leaf` bytes. No leaf reaches out of it. */
+static uintptr_t part_end(uintptr_t at, uintptr_t end, size_t leaf)
+{
+	size_t part = max_u64(PART, leaf);
+	return end - at <= PART ? end : min_u64(align_down(at, part) + part, end);
+}
+
+/* The size of the leaf that maps `at` to `pa` where `size` bytes follow each other. */
+static size_t leaf_size(uintptr_t at, uint64_t pa, size_t size)
+{
+	unsigned level = mm_state.max_level;
+
+	while (level > 1 && (size < pt_level_size(level) || !is_aligned(at | pa, pt_level_size(level))))
+		level--;
+	return pt_level_size(level);
+}
+
+/* `size` bytes that follow each other, with the largest leaves. On failure some of them are mapped. */
+static bool map_run(uintptr_t at, uint64_t pa, size_t size, const struct request *want)
 {
 	unsigned attempts = 0;
 
-	while (count) {
-		size_t run = 1;
-		while (run < count && pages[run] == pages[0] + run)
-			run++;
-		struct vrange range = vrange_sized(at, run << PAGE_SHIFT);
-		if (likely(pagetable_map(&kernel_pagetable, range, page_to_paddr(pages[0]), want->prot,
+	while (size) {
+		size_t part = part_end(at, at + size, leaf_size(at, pa, size)) - at;
+		if (likely(pagetable_map(&kernel_pagetable, vrange(at, at + part), paddr(pa), want->prot,
 		                         mm_state.max_level))) {
-			at = range.end;
-			pages += run;
-			count -= run;
+			at += part;
+			pa += part;
+			size -= part;
 		} else if (!may_try_again(want, &attempts)) {
 			return false;
 		}
 	}
 	return true;
+}
+
+static bool map_runs(uintptr_t at, struct page *const *pages, size_t count, const struct request *want)
+{
+	bool mapped = true;
+
+	while (count && mapped) {
+		size_t run = 1;
+		while (run < count && pages[run] == pages[0] + run)
+			run++;
+		mapped = map_run(at, page_to_paddr(pages[0]).raw, run << PAGE_SHIFT, want);
+		at += run << PAGE_SHIFT;
+		pages += run;
+		count -= run;
+	}
+	return mapped;
+}
+
+static bool map_scattered(uintptr_t at, struct page *const *pages, size_t count, const struct request *want)
+{
+	bool mapped = true;
+
+	while (count && mapped) {
+		size_t part = min_u64(count, PART >> PAGE_SHIFT);
+		mapped = map_frames(vaddr(at), pages, part, want);
+		at += part << PAGE_SHIFT;
+		pages += part;
+		count -= part;
+	}
+	return mapped;
+}
+
+/* Frames that are not the area's: flushed at once. No leaf reaches out of it. */
+static void area_unmap(const struct vmap_area *area)
+{
+	uintptr_t end = area_data_end(area), stop;
+
+	for (uintptr_t at = area_data_start(area); at < end; at = stop) {
+		struct translation leaf;
+		bool found = end - at > PART && pagetable_find(&kernel_pagetable, vaddr(at), &leaf);
+		stop = part_end(at, end, found ? pt_level_size(leaf.level) : PAGE_SIZE);
+		bool unmapped = pagetable_unmap(&kernel_pagetable, vrange(at, stop), NULL);
+		ASSERT(unmapped); /* whole leaves */
+	}
+}
+
+bool area_map_pages(const struct vmap_area *area, struct page *const *pages, size_t count,
+                    const struct request *want)
+{
+	uintptr_t at = area_data_start(area);
+	bool mapped =
+	        want->large_align ? map_runs(at, pages, count, want) : map_scattered(at, pages, count, want);
+
+	if (unlikely(!mapped))
+		area_unmap(area);
+	return mapped;
+}
+
+bool area_map_device(const struct vmap_area *area, const struct request *want)
+{
+	uintptr_t at = area_data_start(area);
+	bool mapped = map_run(at, want->phys_addr, area_data_end(area) - at, want);
+
+	if (unlikely(!mapped))
+		area_unmap(area);
+	return mapped;
 }
 
 bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want)
@@ -513,8 +593,7 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 }
 
 /*
- * Everything in the area goes; its range and frames later. Cannot fail. In parts, between which interrupts are served: no
- * leaf reaches out of one.
+ * Everything in the area goes; its range and frames later. Cannot fail. In parts, between which interrupts are served.
  */
 size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 {
@@ -522,15 +601,14 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 	uintptr_t end = area_data_end(area), stop;
 
 	if (!area_owns_frames(area)) {
-		bool unmapped = pagetable_unmap(&kernel_pagetable, vrange(area_data_start(area), end), NULL);
-		ASSERT(unmapped); /* whole leaves */
+		area_unmap(area);
 		if (area_flags(area) & VM_DEVICE)
 			device_forget(area);
 		vmap_range_give_flushed(area, caller);
 		return 0;
 	}
 	for (uintptr_t at = area_data_start(area); at < end; at = stop) {
-		stop = min_u64(align_down(at, CLEAR_PART) + CLEAR_PART, end);
+		stop = part_end(at, end, LARGE_SIZE);
 		if (unlikely(area_flags(area) & VM_FLUSH_RESET_PERMS))
 			pagetable_withdraw(&kernel_pagetable, vrange(at, stop));
 		pagetable_clear(&kernel_pagetable, vrange(at, stop), &frames);
@@ -861,15 +939,10 @@ void *vmap(struct page *const *pages, unsigned count, unsigned long flags, pgpro
 	size_t adopted = give_away ? frames_adopt(area, pages, count) : count;
 	if (unlikely(adopted < count))
 		report_adoption(area, pages, adopted, caller);
-	vaddr_t at = vaddr(area_data_start(area));
-	bool mapped = level > 1 ? map_runs(at, pages, count, &want) : map_frames(at, pages, count, &want);
-	if (unlikely(!mapped)) {
-		if (give_away) {
+	if (unlikely(!area_map_pages(area, pages, count, &want))) {
+		if (give_away)
 			frames_disown(pages, count);
-			area_cancel(area);
-		} else {
-			vmap_area_dissolve(area, caller);
-		}
+		area_cancel(area);
 		return refuse(&want, "no page-table page");
 	}
 	return area_publish(area);

@@ -108,7 +108,7 @@ void *refuse(const struct request *want, const char *reason);
 /* A busy area without mappings, or NULL after a warning. pre: request_fault() had nothing to say */
 struct vmap_area *area_reserve(const struct request *want) MUST_USE;
 
-/* Undoes area_reserve(). pre: nothing was ever mapped in it */
+/* Undoes area_reserve(). pre: nothing is mapped in it, and every CPU knows */
 void area_cancel(struct vmap_area *area);
 
 /*
@@ -125,7 +125,15 @@ bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
 /* The leaves that `pages` cuts have been split: so are the blocks behind them. Cannot fail. Takes a zone's lock. */
 void area_split_blocks(struct vmap_area *area, struct vrange pages);
 
-/* Maps them, or false; reclaims for tables if the request may. */
+/*
+ * Fill an area that is there with frames of others, and with the device at want->phys_addr: all of it, or none and false.
+ * Reclaim for tables if the request may. pages[] is mapped by runs if want->large_align says so.
+ */
+bool area_map_pages(const struct vmap_area *area, struct page *const *pages, size_t count,
+                    const struct request *want) MUST_USE;
+bool area_map_device(const struct vmap_area *area, const struct request *want) MUST_USE;
+
+/* A few frames at `at`, with interrupts masked, or false; reclaims for tables if the request may. */
 bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want) MUST_USE;
 
 /*

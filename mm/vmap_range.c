@@ -13,7 +13,8 @@
  * for a list of ranges, not once for each.
  *
  * L1  An area in a CPU's lazy list is VM_LAZY, its entries are absent, its frames are held blocks chained from
- *     area->frames: single frames, and ones of 2 MiB if it is VM_ALLOW_HUGE_VMAP. At most LAZY_AREAS and nr_pages pages of them.
+ *     area->frames: single frames, and ones of 2 MiB if it is VM_ALLOW_HUGE_VMAP. The list has nr_lazy areas, LAZY_AREAS at
+ *     most, of nr_pages pages in all.
  * L2  An area in spares[n] is VM_SPARE, has n + 1 data pages and a guard page; every CPU has flushed since it was
  *     mapped.
  * L3  Every VM_LAZY or VM_SPARE area is in exactly one list; every VM_QUARANTINED one in the quarantine.
@@ -27,8 +28,12 @@
  * A handler may neither clear a large area, which takes its time, nor wait for other CPUs: it only puts the area into the
  * chain. Until a call or someone in need of memory takes it out again, it stays mapped.
  *
- * Locking: a CPU's lists are its own. They change with interrupts masked; another CPU that wants them asks (cpu_call). The
- * flush itself runs unmasked and without a lock of ours.
+ * L5  What a CPU has taken out of a list and not yet made a hole, a spare or a lazy area again is under way there: the
+ *     CPU's under_way is not 0. Nobody waits for another CPU's while something is under way here.
+ *
+ * Locking: a CPU's lists are its own. They change with interrupts masked; another CPU that wants them asks (cpu_call), if
+ * their lengths, which anybody may read, say that there is something to be had. The flush itself runs unmasked and without
+ * a lock of ours. Who wants all that was given back looks into the lists, then waits for what others have under way.
  */
 #include <arch/cpu_stack.h>
 #include <arch/smp.h>
@@ -53,9 +58,11 @@ _Static_assert(LAZY_AREAS % RELEASE_BATCH == 0, "a full list is whole batches");
 
 struct cpu_ranges {
 	struct vmap_area *lazy[LAZY_AREAS];
-	uint32_t nr_lazy;
-	uint32_t deferred;                                /* first frame of the latest; PFN_NONE: none */
-	size_t nr_pages;                                  /* of the lazy areas */
+	uint32_t nr_lazy;   /* atomic */
+	uint32_t deferred;  /* atomic: first frame of the latest; PFN_NONE: none */
+	size_t nr_pages;    /* of the lazy areas */
+	uint32_t under_way; /* atomic: L5, begun and not yet ended; they nest */
+	uint32_t nr_ended;  /* atomic: how often it has come to 0 */
 	char spares[SPARE_SIZES][SPARE_BYTES] ALIGNED(8); /* each a struct cpu_stack of areas */
 };
 
@@ -101,6 +108,42 @@ static bool keep(struct vmap_area *area)
 	return cpu_stack_push(spares_of(own_ranges(), pages), area);
 }
 
+/* ---- Under way (L5) ---------------------------------------------------------------------------------------------- */
+
+/* Before something is taken out of a list, be it another CPU's. */
+static void under_way_begin(void)
+{
+	struct cpu_ranges *own = own_ranges();
+	__atomic_store_n(&own->under_way, own->under_way + 1, __ATOMIC_RELEASE);
+}
+
+static void under_way_end(void)
+{
+	struct cpu_ranges *own = own_ranges();
+
+	if (own->under_way == 1)
+		__atomic_store_n(&own->nr_ended, own->nr_ended + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&own->under_way, own->under_way - 1, __ATOMIC_RELEASE);
+}
+
+/* Until what other CPUs have under way now is done. True if there was something. */
+static bool await_others(void)
+{
+	bool waited = false;
+
+	for (unsigned id = 0; id < cpus_possible(); id++) {
+		const struct cpu_ranges *other = &ranges[id];
+		uint32_t ended = __atomic_load_n(&other->nr_ended, __ATOMIC_ACQUIRE);
+		if (id == this_cpu()->id)
+			continue;
+		for (; __atomic_load_n(&other->under_way, __ATOMIC_ACQUIRE) &&
+		       __atomic_load_n(&other->nr_ended, __ATOMIC_ACQUIRE) == ended;
+		     waited = true)
+			cpu_serve(); /* it may be waiting for this CPU to flush */
+	}
+	return waited;
+}
+
 /* ---- Flushing -------------------------------------------------------------------------------------------------- */
 
 /* Every CPU has forgotten the areas: their frames become free. */
@@ -141,38 +184,38 @@ static void retire(struct vmap_area *const *areas, size_t count, bool may_keep)
 		vmap_areas_release(released, nr);
 }
 
-/* The same, if there is no quarantine; else they wait there, and those become it for which they leave no room. */
-static void settle(struct vmap_area **areas, size_t count, bool may_keep)
+/* What has been in quarantine for longest leaves it, until no more than `limit` bytes stay. How many ranges did. */
+static size_t expire(size_t limit, bool may_keep)
 {
 	struct vmap_area *expired[RELEASE_BATCH];
+	size_t count = 0;
 
+	under_way_begin();
+	for (size_t nr; (nr = quarantine_expire(expired, limit)); count += nr)
+		retire(expired, nr, may_keep);
+	under_way_end();
+	return count;
+}
+
+/* Retires them, if there is no quarantine; else they wait there, and those are retired for which they leave no room. */
+static void settle(struct vmap_area **areas, size_t count, bool may_keep)
+{
 	if (unlikely(quarantine_is_on())) {
 		count = quarantine_take(areas, count);
-		for (size_t nr; (nr = quarantine_expire(expired, SIZE_MAX));) {
-			cpu_count(COUNT_RANGE_DELAYS, nr);
-			retire(expired, nr, may_keep);
-		}
+		cpu_count(COUNT_RANGE_DELAYS, expire(SIZE_MAX, may_keep));
 	}
 	retire(areas, count, may_keep);
 }
 
 bool vmap_quarantine_empty(void)
 {
-	struct vmap_area *expired[RELEASE_BATCH];
-	bool any = false;
-
-	for (size_t nr; (nr = quarantine_expire(expired, 0)); any = true)
-		retire(expired, nr, false);
-	return any;
+	return expire(0, false);
 }
 
 void vmalloc_set_quarantine(size_t bytes)
 {
-	struct vmap_area *expired[RELEASE_BATCH];
-
 	quarantine_set_limit(bytes);
-	for (size_t nr; (nr = quarantine_expire(expired, bytes));)
-		retire(expired, nr, false);
+	expire(bytes, false);
 }
 
 /* One flush for all of them. They are in no list. Frames freed. */
@@ -201,8 +244,8 @@ static size_t detach_lazy(struct vmap_area **areas)
 
 	for (size_t i = 0; i < count; i++)
 		areas[i] = own->lazy[i];
-	own->nr_lazy = 0;
 	own->nr_pages = 0;
+	__atomic_store_n(&own->nr_lazy, 0, __ATOMIC_RELEASE);
 	return count;
 }
 
@@ -220,12 +263,20 @@ size_t vmap_range_give(struct vmap_area *area, const struct page_list *frames, c
 
 	irqflags_t flags = irq_save();
 	struct cpu_ranges *own = own_ranges();
-	own->lazy[own->nr_lazy++] = area;
+	own->lazy[own->nr_lazy] = area;
 	own->nr_pages += area_data_pages(area);
-	if (own->nr_lazy == LAZY_AREAS || own->nr_pages >= LAZY_PAGES)
+	__atomic_store_n(&own->nr_lazy, own->nr_lazy + 1, __ATOMIC_RELAXED);
+	bool is_full = own->nr_lazy == LAZY_AREAS || own->nr_pages >= LAZY_PAGES;
+	if (is_full) {
+		under_way_begin();
 		nr_full = detach_lazy(full);
+	}
 	irq_restore(flags);
-	return flush(full, nr_full, true);
+	if (likely(!is_full))
+		return 0;
+	size_t freed = flush(full, nr_full, true);
+	under_way_end();
+	return freed;
 }
 
 /* Of an area that owns frames; set_memory_np() may have hidden it. */
@@ -246,7 +297,7 @@ void vmap_range_defer(struct vmap_area *area, const void *caller)
 	count_add(&vmalloc_state.nr_deferred, 1);
 	irqflags_t flags = irq_save();
 	area_set_frames(area, own->deferred, caller);
-	own->deferred = frame;
+	__atomic_store_n(&own->deferred, frame, __ATOMIC_RELAXED);
 	irq_restore(flags);
 }
 
@@ -260,7 +311,7 @@ static uint32_t detach_deferred(void)
 {
 	irqflags_t flags = irq_save();
 	uint32_t chain = own_ranges()->deferred;
-	own_ranges()->deferred = PFN_NONE;
+	__atomic_store_n(&own_ranges()->deferred, PFN_NONE, __ATOMIC_RELEASE);
 	irq_restore(flags);
 	return chain;
 }
@@ -283,7 +334,10 @@ size_t vmap_ranges_undefer(void)
 {
 	if (likely(__atomic_load_n(&own_ranges()->deferred, __ATOMIC_RELAXED) == PFN_NONE))
 		return 0;
-	return dissolve_chain(detach_deferred());
+	under_way_begin();
+	size_t freed = dissolve_chain(detach_deferred());
+	under_way_end();
+	return freed;
 }
 
 void vmap_range_give_flushed(struct vmap_area *area, const void *caller)
@@ -321,8 +375,17 @@ static void haul_spares(void *context)
 	for (size_t pages = 1; pages <= SPARE_SIZES; pages++) {
 		struct cpu_stack *stack = spares_of(own_ranges(), pages);
 		while (haul->count < LAZY_AREAS && stack->count)
-			haul->areas[haul->count++] = stack->items[--stack->count];
+			haul->areas[haul->count++] = cpu_stack_pop(stack);
 	}
+}
+
+static bool has_spares(unsigned id)
+{
+	size_t count = 0;
+
+	for (size_t pages = 1; pages <= SPARE_SIZES; pages++)
+		count += __atomic_load_n(&spares_of(&ranges[id], pages)->count, __ATOMIC_RELAXED);
+	return count;
 }
 
 /* One CPU's deferred areas become lazy, here. */
@@ -330,33 +393,73 @@ static size_t dissolve_deferred_of(unsigned id)
 {
 	uint32_t chain;
 
+	if (__atomic_load_n(&ranges[id].deferred, __ATOMIC_ACQUIRE) == PFN_NONE)
+		return 0;
 	cpu_call(1ULL << id, haul_deferred, &chain);
 	return dissolve_chain(chain);
 }
 
-static size_t purge_of(unsigned id)
+static size_t flush_lazy_of(unsigned id)
 {
 	struct haul haul;
 
+	if (!__atomic_load_n(&ranges[id].nr_lazy, __ATOMIC_ACQUIRE))
+		return 0;
 	cpu_call(1ULL << id, haul_lazy, &haul);
-	size_t freed = flush(haul.areas, haul.count, false);
+	return flush(haul.areas, haul.count, false);
+}
+
+static void retire_spares_of(unsigned id)
+{
+	struct haul haul;
+
+	if (!has_spares(id))
+		return;
 	do {
 		cpu_call(1ULL << id, haul_spares, &haul);
 		retire(haul.areas, haul.count, false);
 	} while (haul.count == LAZY_AREAS); /* else it had no more */
+}
+
+/* Frames given back. */
+static size_t undefer_all(void)
+{
+	unsigned id;
+	size_t freed = 0;
+
+	under_way_begin();
+	for_each_cpu (id, cpus_online())
+		freed += dissolve_deferred_of(id);
+	under_way_end();
 	return freed;
 }
 
-/* All CPUs' lazy ranges are flushed, all spare ones become holes. Frames given back. */
+static size_t empty_lists(void)
+{
+	unsigned id;
+
+	under_way_begin();
+	size_t freed = ram_blocks_purge();
+	for_each_cpu (id, cpus_online()) {
+		freed += flush_lazy_of(id);
+		retire_spares_of(id);
+	}
+	under_way_end();
+	return freed;
+}
+
+/*
+ * All CPUs' lazy ranges are flushed, all spare ones become holes. Frames given back; what others gave back meanwhile counts
+ * as one. When others were at it they may have kept spares, which a second round finds.
+ */
 static size_t flush_all(void)
 {
-	cpuset_t online = cpus_online();
-	size_t freed = ram_blocks_purge();
+	size_t freed = undefer_all();
 
-	for (unsigned id = 0; id < cpus_possible(); id++)
-		freed += online >> id & 1 ? dissolve_deferred_of(id) : 0;
-	for (unsigned id = 0; id < cpus_possible(); id++)
-		freed += online >> id & 1 ? purge_of(id) : 0;
+	await_others();
+	freed += empty_lists();
+	if (await_others())
+		freed += 1 + empty_lists();
 	return freed;
 }
 

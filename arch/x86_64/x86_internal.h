@@ -68,14 +68,6 @@ static inline cpuset_t cpu_bit(unsigned id)
 	return (cpuset_t)1 << id;
 }
 
-/* The lowest CPU of a set that is not empty. */
-static inline unsigned cpuset_first(cpuset_t set)
-{
-	return (unsigned)__builtin_ctzll(set);
-}
-#define for_each_cpu(id, set) \
-	for (cpuset_t rest_ = (set); rest_ && ((id) = cpuset_first(rest_), true); rest_ &= rest_ - 1)
-
 /* smp.c: runs what other CPUs asked for by cpu_call(). In a handler; or interrupts masked and no lock held. */
 void calls_serve(void);
 NORETURN void cpu_idle(void);

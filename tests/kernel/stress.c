@@ -56,8 +56,9 @@ static void meet(void *context)
 		__atomic_store_n(&generation, mine + 1, __ATOMIC_RELEASE);
 		return;
 	}
+	/* Halted, so that those at work have the host's processors. Calls and ticks come in, and a tick looks again. */
 	while (__atomic_load_n(&generation, __ATOMIC_ACQUIRE) == mine)
-		cpu_relax(); /* interrupts are enabled: calls come in */
+		__asm__ volatile("hlt" : : : "memory");
 }
 
 /* ---- Handlers ---------------------------------------------------------------------------------------------------- */

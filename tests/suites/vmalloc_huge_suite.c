@@ -4,9 +4,11 @@
  */
 #include <arch/machine.h>
 #include <mm/fault_inject.h>
+#include <mm/kmalloc.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/set_memory.h>
+#include <mm/vm_map_ram.h>
 #include <hoard.h>
 #include <remote.h>
 #include <test/test.h>
@@ -477,6 +479,52 @@ static void a_run_that_cannot_be_mapped_leaves_no_trace(void)
 	__free_pages(frames[0], ORDER);
 }
 
+static char *map_parts(struct page **list, unsigned pages, bool as_ram)
+{
+	return as_ram ? vm_map_ram(list, pages, NUMA_NO_NODE) : vmap(list, pages, VM_MAP, PAGE_KERNEL);
+}
+
+static void unmap_parts(char *area, unsigned pages, bool as_ram)
+{
+	if (as_ram)
+		vm_unmap_ram(area, pages);
+	else
+		vunmap(area);
+}
+
+/* Mapped 16 MiB at a time, with interrupts let in between: two parts and a rest. Tables run out in each of them. */
+static void a_mapping_of_several_parts_is_all_or_nothing(void)
+{
+	enum { PART = 4096, PAGES = 2 * PART + 3, TABLES = PAGES / BLOCK };
+	struct page **list = kmalloc(PAGES * sizeof(*list), GFP_KERNEL);
+	unsigned refused = 0;
+	char *area = NULL;
+
+	assert_non_null(list);
+	take_block(frames, 1);
+	for (size_t page = 0; page < PAGES; page++)
+		list[page] = frames[page / PART & 1];
+	for (size_t left = 0; !area; left += 2) {
+		bool as_ram = left & 2;
+		test_step(left);
+		mm_fingerprint(&before);
+		hoard_take(&hoard, QUIET | __GFP_HIGH, left);
+		test_warnings_begin();
+		area = map_parts(list, PAGES, as_ram);
+		refused += test_warnings_end();
+		for (size_t page = 0; area && page <= PAGES; page++)
+			assert_ptr_equal(vmalloc_to_page(area + page * PAGE_SIZE),
+			                 page < PAGES ? list[page] : NULL);
+		if (area)
+			unmap_parts(area, PAGES, as_ram);
+		hoard_release(&hoard);
+		assert_like_before();
+	}
+	assert_at_least(refused, TABLES / 2);
+	__free_pages(frames[0], 1);
+	kfree(list);
+}
+
 /* ---- At random ---- */
 
 enum { AREAS = 5, STEPS = 60 };
@@ -560,6 +608,7 @@ static const struct test_case cases[] = {
         TEST_CASE(frames_that_an_area_takes_over_stay_single),
         TEST_CASE(a_block_of_1_gib_is_one_leaf),
         TEST_CASE(a_run_that_cannot_be_mapped_leaves_no_trace),
+        TEST_CASE(a_mapping_of_several_parts_is_all_or_nothing),
         TEST_CASE(areas_of_blocks_and_pages_come_change_and_go_at_random),
 };
 

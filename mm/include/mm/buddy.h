@@ -61,10 +61,10 @@ size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, 
 void buddy_trim(struct buddy *buddy, struct page *page, size_t count);
 
 /*
- * A held block becomes as many held single frames, with the head's caller. Writes every entry of it. pre: page is a
- * PAGE_HELD head
+ * A held block becomes held blocks of 2^order frames, with the head's caller. Work: an entry for each. pre: page is a
+ * PAGE_HELD head, of this order or a higher one
  */
-void buddy_split(struct buddy *buddy, struct page *page);
+void buddy_split(struct buddy *buddy, struct page *page, unsigned order);
 
 /* Why a free was refused. */
 enum buddy_misuse {

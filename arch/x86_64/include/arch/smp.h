@@ -13,6 +13,14 @@
 typedef uint64_t cpuset_t;
 _Static_assert(CPUS_MAX <= 64, "a set of CPUs is one word");
 
+/* The lowest CPU of a set that is not empty. */
+static inline unsigned cpuset_first(cpuset_t set)
+{
+	return (unsigned)__builtin_ctzll(set);
+}
+#define for_each_cpu(id, set) \
+	for (cpuset_t rest_ = (set); rest_ && ((id) = cpuset_first(rest_), true); rest_ &= rest_ - 1)
+
 /* One past the highest id that a CPU may ever have; known before mm_init(), constant afterwards. 1 to CPUS_MAX. */
 unsigned cpus_possible(void);
 

@@ -1,0 +1,78 @@
+/* What CPUs do to each other's ranges. */
+#include <arch/cpu.h>
+#include <arch/smp.h>
+#include <mm/mm.h>
+#include <mm/page_alloc.h>
+#include <mm/vmalloc.h>
+#include <test/test.h>
+#include "../../mm/vmalloc_internal.h"
+#include "other_cpus.h"
+
+enum {
+	AREAS = 64,
+	PAGES = 16
+}; /* as many as a CPU leaves lazy until it flushes, and of a size to be kept afterwards */
+
+static char *areas[AREAS];
+
+static uint64_t shootdowns_of(unsigned id)
+{
+	return __atomic_load_n(&cpu_by_id(id)->counters[COUNT_SHOOTDOWNS], __ATOMIC_RELAXED);
+}
+
+static void free_areas(void *count)
+{
+	for (size_t i = 0; i < *(size_t *)count; i++)
+		vfree(areas[i]);
+}
+
+/* CPU 1 has freed some areas and is about to flush for them, which this CPU, masked, holds up. The counts before them. */
+static size_t begin_flush_elsewhere(void)
+{
+	static size_t count = AREAS;
+
+	reclaim_pages();
+	size_t before = nr_free_pages();
+	for (unsigned i = 0; i < AREAS; i++) {
+		areas[i] = vmalloc(PAGES * PAGE_SIZE);
+		assert_non_null(areas[i]);
+	}
+	uint64_t shootdowns = shootdowns_of(1);
+	irq_disable();
+	cpu_start_work(1, free_areas, &count);
+	while (shootdowns_of(1) == shootdowns)
+		__builtin_ia32_pause(); /* and no answer */
+	return before;
+}
+
+static void who_wants_no_aliases_waits_for_flushes_that_others_have_begun(void)
+{
+	need_another_cpu();
+	begin_flush_elsewhere();
+	vm_unmap_aliases();
+	size_t waiting = __atomic_load_n(&vmalloc_state.nr_gone, __ATOMIC_RELAXED);
+	irq_enable();
+	wait_for_others();
+	assert_int_equal(waiting, 0);
+}
+
+static void who_needs_memory_waits_for_frames_that_others_are_freeing(void)
+{
+	need_another_cpu();
+	size_t before = begin_flush_elsewhere();
+	size_t freed = reclaim_pages();
+	size_t after = nr_free_pages();
+	irq_enable();
+	wait_for_others();
+	assert_at_least(freed, 1); /* so that who may not fail tries again */
+	assert_at_least(after, before);
+}
+
+static const struct test_case cases[] = {
+        TEST_CASE(who_wants_no_aliases_waits_for_flushes_that_others_have_begun),
+        TEST_CASE(who_needs_memory_waits_for_frames_that_others_are_freeing),
+};
+
+extern const struct test_suite vmalloc_smp_suite;
+const struct test_suite vmalloc_smp_suite =
+        TEST_SUITE("vmalloc_smp", cases, .set_up = begin_with_others, .tear_down = end_with_others);
