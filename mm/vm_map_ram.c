@@ -79,13 +79,11 @@ static const char *block_fill(struct vmap_area *area, const struct request *want
 
 	if (unlikely(!page))
 		return "no frames";
-	page_set_type(page, PAGE_VMALLOC);
-	page->owner = area;
+	frame_own(area, page);
 	struct ram_block *block = page_address(page);
 	*block = (struct ram_block){.area = area, .next = RAM_FIRST_PAGE, .users = 1};
 	if (unlikely(!map_frames(vaddr(area->va_start), &page, 1, want))) {
-		page_set_type(page, PAGE_HELD);
-		page->owner = NULL;
+		frames_disown(&page, 1);
 		__free_page(page);
 		return "no page-table page";
 	}
@@ -131,8 +129,7 @@ static NOINLINE size_t blocks_retire(struct ram_block *const *blocks, size_t cou
 	for (size_t i = 0; i < count; i++) {
 		struct page *page = virt_to_page(blocks[i]);
 		struct vmap_area *area = page->owner;
-		page_set_type(page, PAGE_HELD);
-		page->owner = NULL;
+		frames_disown(&page, 1);
 		__free_page(page);
 		count_sub(&vmalloc_state.nr_pages, 1);
 		vmap_areas_release(&area, 1);

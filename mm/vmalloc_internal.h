@@ -1,12 +1,14 @@
 /*
- * What vmalloc.c, vmap_range.c, ioremap.c, vm_map_ram.c, vmalloc_check.c and the views share. The first four tell what it
- * means.
+ * What the files of the vmalloc layer and its views share: vm_area.c, vmalloc.c, vmap.c, vmap_range.c, quarantine.c, ioremap.c,
+ * vm_map_ram.c and vmalloc_check.c. Each tells what its part means.
  */
 #ifndef MM_VMALLOC_INTERNAL_H
 #define MM_VMALLOC_INTERNAL_H
 
 #include <arch/pte.h>
 #include <arch/spinlock.h>
+#include <arch/irq.h>
+#include <lib/panic.h>
 #include <lib/rng.h>
 #include <mm/page_alloc.h>
 #include <mm/slab.h>
@@ -64,7 +66,7 @@ static inline void count_sub(size_t *count, size_t n)
 	__atomic_fetch_sub(count, n, __ATOMIC_RELAXED);
 }
 
-/* ---- vmalloc.c: from a request to an area ---- */
+/* ---- vm_area.c: from a request to an area, and from an address to one ---- */
 
 /*
  * What an allocation of metadata inherits of the caller's flags: neither the zone nor the contents, never a warning. Nor the
@@ -95,9 +97,42 @@ struct request {
 	uint64_t phys_addr;
 };
 
+/* A large leaf of an area that owns its frames, and the block behind it. */
+enum { LARGE_LEVEL = 2, LARGE_ORDER = PT_INDEX_BITS, LARGE_PAGES = 1 << LARGE_ORDER };
+#define LARGE_SIZE PMD_SIZE
+
+/* From 2 MiB on it is to have large leaves, where it can. */
+static inline void request_allow_large(struct request *want)
+{
+	if (want->size < LARGE_SIZE)
+		return;
+	want->flags |= VM_ALLOW_HUGE_VMAP;
+	want->large_align = LARGE_SIZE;
+}
+
 /* A request for `size` bytes anywhere in the window, from a context that may have it; panics in any other. */
-struct request request_anywhere(const char *call, const void *caller, size_t size, uint32_t flags,
-                                pgprot_t prot);
+static inline struct request request_anywhere(const char *call, const void *caller, size_t size,
+                                              uint32_t flags, pgprot_t prot)
+{
+	if (unlikely(in_interrupt()))
+		panic("%s: in interrupt context, from %pS", call, caller);
+	struct request want = {
+	        .call = call,
+	        .caller = caller,
+	        .size = size,
+	        .align = PAGE_SIZE,
+	        .within = vmalloc_window,
+	        .gfp = GFP_KERNEL,
+	        .flags = flags,
+	        .prot = prot,
+	};
+	if (flags == VM_ALLOC && prot.raw == PAGE_KERNEL.raw)
+		request_allow_large(&want);
+	return want;
+}
+
+/* What a caller may say of guards. */
+enum { VM_GUARDS = VM_NO_GUARD | VM_GUARD_BEFORE };
 
 /* Why the arguments that every call has cannot be served, or NULL. */
 const char *request_fault(const struct request *want) MUST_USE;
@@ -122,20 +157,6 @@ void *area_publish(struct vmap_area *area);
  */
 bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
 
-/* The leaves that `pages` cuts have been split: so are the blocks behind them. Cannot fail. Takes a zone's lock. */
-void area_split_blocks(struct vmap_area *area, struct vrange pages);
-
-/*
- * Fill an area that is there with frames of others, and with the device at want->phys_addr: all of it, or none and false.
- * Reclaim for tables if the request may. pages[] is mapped by runs if want->large_align says so.
- */
-bool area_map_pages(const struct vmap_area *area, struct page *const *pages, size_t count,
-                    const struct request *want) MUST_USE;
-bool area_map_device(const struct vmap_area *area, const struct request *want) MUST_USE;
-
-/* A few frames at `at`, with interrupts masked, or false; reclaims for tables if the request may. */
-bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want) MUST_USE;
-
 /*
  * The area whose frame is mapped at `address`, or NULL: without search and lock. It need not be there any more unless the
  * caller keeps it alive.
@@ -145,8 +166,62 @@ struct vmap_area *area_of_frame(uintptr_t address);
 /* The area of `class` whose owner was given `address`, marked as leaving. Anything else is the caller's mistake. */
 struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller);
 
+/*
+ * The address was not one to give back to `call`: panics. `area` is a copy of what holds it, or NULL: of a mapping in a block,
+ * if there is one, as if it were an area.
+ */
+NORETURN void report_release(const char *call, uintptr_t address, const struct vmap_area *area,
+                             const void *caller);
+
+/* Dying areas become holes, in one round of the lock. pre: nothing is mapped in them, and all CPUs know; count <= 32 */
+enum { RELEASE_BATCH = 32 };
+void vmap_areas_release(struct vmap_area *const *areas, size_t count);
+
+/* ---- vmalloc.c: what areas own ---- */
+
+static inline void frame_own(struct vmap_area *area, struct page *page)
+{
+	page_set_type(page, PAGE_VMALLOC);
+	page->owner = area;
+}
+
+/* Held by whoever calls, as before frame_own(). */
+void frames_disown(struct page *const *pages, size_t count);
+
+/* The leaves that `pages` cuts have been split: so are the blocks behind them. Cannot fail. Takes a zone's lock. */
+void area_split_blocks(struct vmap_area *area, struct vrange pages);
+
+/* A dying area loses its mappings; its range and frames go to this CPU's lists. Frames given back. Not in interrupts. */
+size_t vmap_area_dissolve(struct vmap_area *area, const void *caller);
+
 /* Gives back the area of `class` whose owner was given `address`; anything else is the caller's mistake. */
 void release(const char *call, uint32_t class, uintptr_t address, const void *caller);
+
+/* ---- vmap.c: what areas show ---- */
+
+/*
+ * Fill an area that is there with frames of others, and with the device at want->phys_addr: all of it, or none and false.
+ * Reclaim for tables if the request may. pages[] is mapped by runs if want->large_align says so.
+ */
+bool area_map_pages(const struct vmap_area *area, struct page *const *pages, size_t count,
+                    const struct request *want) MUST_USE;
+bool area_map_device(const struct vmap_area *area, const struct request *want) MUST_USE;
+
+/* Undoes either; every CPU knows afterwards. Cannot fail. pre: no leaf reaches out of the area */
+void area_unmap(const struct vmap_area *area);
+
+/* A few frames at `at`, with interrupts masked, or false; reclaims for tables if the request may. */
+bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want) MUST_USE;
+
+/* Mapped or cleared with interrupts masked at a time: 4,096 pages, or one larger leaf. */
+#define AREA_PART (16UL << 20)
+
+/* Where the part of [at, end) ends that begins with a leaf of `leaf` bytes. No leaf reaches out of it. */
+static inline uintptr_t area_part_end(uintptr_t at, uintptr_t end, size_t leaf)
+{
+	size_t part = max_u64(AREA_PART, leaf);
+	return end - at <= AREA_PART ? end : min_u64(align_down(at, part) + part, end);
+}
 
 /* ---- ioremap.c: the registry of device mappings ---- */
 
@@ -218,15 +293,6 @@ size_t ram_blocks_purge(void);
 /* W1 to W3 for a VM_RAM_BLOCK area; W4. */
 const char *ram_block_check(const struct vmap_area *area) MUST_USE;
 const char *ram_current_check(void) MUST_USE;
-
-/* ---- vmalloc.c, for vmap_range.c ---- */
-
-/* A dying area loses its mappings; its range and frames go to this CPU's lists. Frames given back. Not in interrupts. */
-size_t vmap_area_dissolve(struct vmap_area *area, const void *caller);
-
-/* Dying areas become holes, in one round of the lock. pre: nothing is mapped in them, and all CPUs know; count <= 32 */
-enum { RELEASE_BATCH = 32 };
-void vmap_areas_release(struct vmap_area *const *areas, size_t count);
 
 /* ---- quarantine.c, for vmap_range.c ---- */
 
