@@ -6,7 +6,7 @@
  * __GFP_HIGH, who cannot wait. What none of the zones gives is asked of the shrinkers, if the flags allow,
  * and tried again; only then is it refused.
  *
- *	take downward ──► shrinkers, all CPUs' lists, take again ──► __GFP_NOFAIL: take the reserve, or panic
+ *	take downward ──► shrinkers, all CPUs' lists, take again (__GFP_NOFAIL: the reserve too) ──► NULL, or its panic
  *	                  (in rounds, as the flags say: gfp.h)  └──► refuse: NULL and one warning
  *
  * Blocks of order 0 to 3 come from and go to lists of the CPU that asks (page_cpu.c); the zones are met a batch at a time.
@@ -279,20 +279,16 @@ static struct page *take(const struct request *want, bool use_reserve)
  */
 static NOINLINE struct page *take_hard(const struct request *want, unsigned round)
 {
-	bool use_reserve = want->gfp & __GFP_HIGH, nofail = want->gfp & __GFP_NOFAIL;
 	struct page *page;
 	size_t freed;
 
 	do {
 		freed = reclaim_for(want->gfp, round++);
-		page = take(want, use_reserve);
+		page = take(want, want->gfp & (__GFP_HIGH | __GFP_NOFAIL));
 	} while (!page && freed && gfp_persists(want->gfp, round));
-	if (!page && nofail) {
-		page = take(want, true);
-		if (!page)
-			panic("%s: order %u with __GFP_NOFAIL from %pS: out of memory", want->call,
-			      want->order, (void *)want->caller);
-	}
+	if (!page && want->gfp & __GFP_NOFAIL)
+		panic("%s: order %u with __GFP_NOFAIL from %pS: out of memory", want->call, want->order,
+		      (void *)want->caller);
 	if (!page)
 		warn_refused(want);
 	return page;
