@@ -34,12 +34,6 @@ static void PRINTF_LIKE(1, 2) note_failure(const char *fmt, ...)
 	va_end(args);
 }
 
-static bool is_mapped(const char *address)
-{
-	struct translation leaf;
-	return pagetable_lookup(&kernel_pagetable, vaddr_of(address), &leaf);
-}
-
 static void parcel_fill(struct parcel *parcel, unsigned cpu, struct rng *rng)
 {
 	parcel->count = 1 + (unsigned)rng_below(rng, PAGES_MAX);
@@ -66,7 +60,7 @@ static void parcel_end(struct parcel *parcel, unsigned cpu)
 			note_failure("CPU %u: page %u of %p shows 0x%x, its frame holds 0x%x, not 0x%x", cpu,
 			             n, (void *)parcel->mapping, seen, in_frame, (uint8_t)(parcel->tag + n));
 	}
-	if (is_mapped(parcel->mapping + parcel->count * PAGE_SIZE))
+	if (is_mapped(vaddr_of(parcel->mapping + parcel->count * PAGE_SIZE)))
 		note_failure("CPU %u: the guard of %p is mapped", cpu, (void *)parcel->mapping);
 	if (parcel->maker != cpu)
 		__atomic_fetch_add(&handed_over, 1, __ATOMIC_RELAXED);

@@ -10,18 +10,13 @@
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
 #include "expect_fault.h"
+#include "vm_access.h"
 
 enum {
 	PROTECTED = FAULT_PRESENT,
 	WRITE_PROTECTED = FAULT_PRESENT | FAULT_WRITE,
 	NO_EXECUTE = FAULT_PRESENT | FAULT_FETCH
 };
-
-static bool is_mapped(vaddr_t va)
-{
-	struct translation seen;
-	return pagetable_lookup(&kernel_pagetable, va, &seen);
-}
 
 static vaddr_t first_byte(const char *start)
 {

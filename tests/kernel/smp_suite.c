@@ -19,6 +19,7 @@
 #include <mm/pagetable.h>
 #include <mm/set_memory.h>
 #include <mm/vmalloc.h>
+#include <no_trace.h>
 #include <ram_relay.h>
 #include <remote.h>
 #include "expect_fault.h"
@@ -912,8 +913,7 @@ static void a_cpu_that_there_is_no_memory_for_is_left_out_without_a_trace(void)
 	bool delivered = true;
 
 	need_a_way_to_start_cpus();
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	for (unsigned nth = 1; delivered; nth++) {
 		test_step(nth);
 		test_warnings_begin();

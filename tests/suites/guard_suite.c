@@ -6,33 +6,19 @@
 #include <arch/machine.h>
 #include <arch/percpu.h>
 #include <arch/smp.h>
-#include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/set_memory.h>
 #include <mm/vmalloc.h>
 #include <expected.h>
+#include <no_trace.h>
 #include <remote.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
 #include "vm_access.h"
 
-static struct mm_fingerprint before, after;
 static char words[1024];
-
-static void assert_like_before(void)
-{
-	assert_sound(mm_verify());
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
-}
-
-static bool is_mapped(uintptr_t address)
-{
-	struct translation translation;
-	return pagetable_lookup(&kernel_pagetable, vaddr(address), &translation);
-}
 
 /* `pages` data pages, and a guard page on either side that are the area's too. */
 static void assert_guarded(const struct vmap_area *area, size_t pages)
@@ -40,10 +26,10 @@ static void assert_guarded(const struct vmap_area *area, size_t pages)
 	uintptr_t start = area->va_start;
 
 	assert_int_equal(area->va_end - start, (pages + 2) * PAGE_SIZE);
-	assert_false(is_mapped(start));
+	assert_false(is_mapped(vaddr(start)));
 	for (size_t page = 1; page <= pages; page++)
-		assert_true(is_mapped(start + page * PAGE_SIZE));
-	assert_false(is_mapped(start + (pages + 1) * PAGE_SIZE));
+		assert_true(is_mapped(vaddr(start + page * PAGE_SIZE)));
+	assert_false(is_mapped(vaddr(start + (pages + 1) * PAGE_SIZE)));
 }
 
 /* ---- Objects at the end of their pages ---------------------------------------------------------------------------- */
@@ -79,7 +65,7 @@ static void an_object_ends_with_its_last_page_at_every_size_and_alignment(void)
 	static const size_t sizes[] = {1, 7, 8, 100, 4095, 4096, 4097, 8192, 12345, 70 * 4096 - 3};
 	unsigned step = 0;
 
-	mm_fingerprint(&before);
+	remember_memory();
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		for (size_t align = 1; align <= PAGE_SIZE; align *= align < 64 ? 2 : 4) {
 			test_step(step++);
@@ -126,7 +112,7 @@ static void a_range_that_a_cpu_keeps_does_not_become_a_guarded_area(void)
 
 static void guarded_requests_that_make_no_sense_fail_with_one_warning_each(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	expect_warning("vmalloc_guarded: 0 bytes, gfp 0x8, from *: zero size",
 	               assert_null(vmalloc_guarded(0, 8)));
 	expect_warning("vmalloc_guarded: 1 bytes, gfp 0x8, from *: bad alignment",
@@ -195,7 +181,7 @@ static void only_the_very_pointer_frees_a_guarded_object(void)
 
 static void a_handler_may_free_a_guarded_object(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	take_victim();
 	this_cpu()->interrupt_depth++;
 	vfree(victim);
@@ -209,17 +195,13 @@ static void each_failure_of_a_guarded_request_leaves_no_trace_and_one_warning(vo
 {
 	unsigned nth = 1;
 
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
-	for (bool delivered = true; delivered; nth++) {
+	need_injected_failures();
+	for (bool refused = true; refused; nth++) {
 		test_step(nth);
-		mm_fingerprint(&before);
-		test_warnings_begin();
-		fault_inject_arm(nth);
+		remember_memory();
+		refuse_allocation(nth);
 		void *object = vmalloc_guarded(70 * PAGE_SIZE + 1, 16);
-		delivered = fault_inject_disarm();
-		assert_int_equal(test_warnings_end(), object ? 0 : 1);
-		assert_true(object || delivered);
+		refused = was_refused(object);
 		vfree(object);
 		assert_like_before();
 	}
@@ -314,7 +296,7 @@ static void what_is_aligned_is_the_first_page_behind_the_guard(void)
 {
 	uintptr_t start = remote_for(3 * PMD_SIZE);
 
-	mm_fingerprint(&before);
+	remember_memory();
 	for (size_t align = PAGE_SIZE; align <= PMD_SIZE; align *= 8) {
 		char *area = __vmalloc_node_range(3 * PAGE_SIZE, align, start, VMALLOC_END, GFP_KERNEL,
 		                                  PAGE_KERNEL, VM_GUARD_BEFORE, NUMA_NO_NODE, NULL);
@@ -343,7 +325,7 @@ static void both_guards_must_fit_into_the_range_asked_for(void)
 	area = __vmalloc_node_range(3 * PAGE_SIZE, 1, start, start + 4 * PAGE_SIZE, GFP_KERNEL, PAGE_KERNEL,
 	                            VM_GUARD_BEFORE | VM_NO_GUARD, NUMA_NO_NODE, NULL);
 	assert_ptr_equal(area, start + PAGE_SIZE);
-	assert_false(is_mapped(start));
+	assert_false(is_mapped(vaddr(start)));
 	vfree(area);
 }
 
@@ -351,7 +333,7 @@ static void mapped_frames_may_have_a_guard_before_them(void)
 {
 	struct page *pages[3];
 
-	mm_fingerprint(&before);
+	remember_memory();
 	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 3, pages), 3);
 	char *mapped = vmap(pages, 3, VM_MAP | VM_GUARD_BEFORE, PAGE_KERNEL);
 	assert_non_null(mapped);
@@ -371,7 +353,7 @@ static void a_bare_area_with_a_guard_before_says_where_it_begins(void)
 {
 	struct page *page = alloc_page(GFP_KERNEL);
 
-	mm_fingerprint(&before);
+	remember_memory();
 	assert_non_null(page);
 	struct vmap_area *area = get_vm_area(PAGE_SIZE, VM_MAP | VM_GUARD_BEFORE);
 	assert_non_null(area);
@@ -381,7 +363,7 @@ static void a_bare_area_with_a_guard_before_says_where_it_begins(void)
 	assert_guarded(area, 1);
 	assert_sound(vmalloc_check());
 	free_vm_area(area);
-	assert_false(is_mapped((uintptr_t)start));
+	assert_false(is_mapped(vaddr_of(start)));
 	area = get_vm_area(5 * PAGE_SIZE, VM_IOREMAP | VM_GUARD_BEFORE);
 	assert_non_null(area);
 	assert_int_equal((uintptr_t)vm_area_address(area) % (8 * PAGE_SIZE), 0);
@@ -392,7 +374,7 @@ static void a_bare_area_with_a_guard_before_says_where_it_begins(void)
 
 static void permissions_change_within_the_guards_only(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	take_victim();
 	uintptr_t page = (uintptr_t)victim & PAGE_MASK;
 	assert_true(set_memory_ro(page, 1));

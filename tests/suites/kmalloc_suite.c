@@ -13,6 +13,7 @@
 #include <mm/vmalloc.h>
 #include <slab_model.h>
 #include <expected.h>
+#include <no_trace.h>
 #include "../../mm/slab_internal.h"
 
 static const size_t class_sizes[KMALLOC_CACHES] = {8,   16,  32,   64,   96,   128, 192,
@@ -356,8 +357,7 @@ static void a_refused_request_leaves_no_trace_whichever_step_fails(void)
 {
 	static const size_t sizes[] = {40, 8192, 5 * PAGE_SIZE};
 
-	if (!IS_DEBUG)
-		test_skip("failures are injected in the debug build only");
+	need_injected_failures();
 	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
 		unsigned refused = 0;
 		for (bool done = false; !done;) {

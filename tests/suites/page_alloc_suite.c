@@ -12,6 +12,7 @@
 #include <mm/page_alloc.h>
 #include <expected.h>
 #include <hoard.h>
+#include <no_trace.h>
 
 extern const struct test_suite page_alloc_suite;
 
@@ -758,8 +759,7 @@ static void a_frame_that_was_never_allocated_is_reported_as_such(void)
 
 static void an_injected_failure_is_one_quiet_refusal(void)
 {
-	if (!IS_DEBUG)
-		test_skip("injection exists in the debug build only");
+	need_injected_failures();
 	test_warnings_begin();
 	fault_inject_arm(2);
 	struct page *first = alloc_pages(GFP_KERNEL, 0), *second = alloc_pages(GFP_KERNEL, 0),

@@ -11,6 +11,7 @@
 #include <mm/vmalloc.h>
 #include <mm/vmap_notifier.h>
 #include <hoard.h>
+#include <no_trace.h>
 #include <remote.h>
 #include <test/test.h>
 #include "../../mm/mm_internal.h"
@@ -21,15 +22,7 @@
 #define NOFAIL    (GFP_KERNEL | __GFP_NOFAIL)
 #define SOMEWHERE ((const void *)0xffffffff80001234UL) /* as a caller */
 
-static struct mm_fingerprint before, after;
 static char words[512];
-
-static void assert_like_before(void)
-{
-	assert_sound(mm_verify());
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
-}
 
 /* ---- Nothing left of one kind ------------------------------------------------------------------------------------- */
 
@@ -303,7 +296,7 @@ static void each_kind_of_request_for_memory_tries_as_hard_as_its_flags_say(void)
 	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
 		const struct ask *ask = &asks[i];
 		test_step(i);
-		mm_fingerprint(&before);
+		remember_memory();
 		/* The third call gives, those before it give to others. */
 		assert_asked(ask, GFP_ATOMIC, 3, true, false, 0, 0);
 		assert_asked(ask, GFP_NOWAIT | __GFP_NORETRY, 3, true, false, 0, 0);
@@ -324,7 +317,7 @@ static void each_kind_of_request_for_memory_tries_as_hard_as_its_flags_say(void)
 
 static void assert_panics(const struct ask *ask)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	take_all_frames();
 	use_shrinker(NEVER, false);
 	expect_panic(ask->panics, (void)ask->succeeds(NOFAIL));
@@ -390,7 +383,7 @@ static bool asked_for_descriptor(gfp_t gfp, size_t gives_at)
 
 static void descriptors_are_reclaimed_for_as_the_flags_say(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	assert_false(asked_for_descriptor(NORETRY, 1));
 	assert_int_equal(giver.calls, 0);
 	assert_false(asked_for_descriptor(GFP_KERNEL, 3));
@@ -495,7 +488,7 @@ static bool asked_for_tables(gfp_t gfp, size_t rain)
 static void page_tables_are_reclaimed_for_as_the_flags_say(void)
 {
 	need_window(4 * PGD_SIZE, "needs an area that is alone in its tables");
-	mm_fingerprint(&before);
+	remember_memory();
 	assert_asked_for_tables(GFP_ATOMIC, 1, false, 0);
 	assert_int_equal(times_taken, 1);
 	assert_asked_for_tables(NORETRY, 1, false, 0);
@@ -571,7 +564,7 @@ static bool asked_for_range(gfp_t gfp, size_t gives_at, bool progress)
 
 static void virtual_space_is_asked_back_as_the_flags_say(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	assert_asked_for_range(GFP_ATOMIC, 1, true, false, 0);
 	assert_asked_for_range(NORETRY, 1, true, false, 0);
 	assert_asked_for_range(GFP_KERNEL, 1, true, true, 1);
@@ -1083,7 +1076,7 @@ static void each_reason_to_refuse_has_its_one_line_its_silence_and_its_panic(voi
 	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
 		const struct refusal *r = &refusals[i];
 		test_step(i);
-		mm_fingerprint(&before);
+		remember_memory();
 		assert_refused_with_one_line(r);
 		if (r->call == VMALLOC || r->call == KVMALLOC) { /* the others are told no flags */
 			assert_refused_in_silence(r);

@@ -7,19 +7,13 @@
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
+#include <no_trace.h>
 #include <remote.h>
 #include <test/test.h>
+#include <vm_access.h>
 #include "../../mm/vmalloc_internal.h"
 
-static struct mm_fingerprint before, after;
 static char words[4096];
-
-static void assert_like_before(void)
-{
-	assert_sound(mm_verify());
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
-}
 
 static void tear_down(void)
 {
@@ -185,7 +179,7 @@ static void ranges_of_all_kinds_come_and_go_as_a_list_says(void)
 	struct rng rng;
 
 	assert_non_null(frame);
-	mm_fingerprint(&before);
+	remember_memory();
 	memset(&list, 0, sizeof(list));
 	memset(live, 0, sizeof(live));
 	list.limit = 40 * PAGE_SIZE;
@@ -225,12 +219,6 @@ static void ranges_of_all_kinds_come_and_go_as_a_list_says(void)
 
 /* ---- Meanwhile ---------------------------------------------------------------------------------------------------- */
 
-static bool is_mapped(uintptr_t address)
-{
-	struct translation translation;
-	return pagetable_lookup(&kernel_pagetable, vaddr(address), &translation);
-}
-
 static void its_frames_and_tables_are_free_and_its_addresses_are_not(void)
 {
 	reclaim_pages();
@@ -243,7 +231,7 @@ static void its_frames_and_tables_are_free_and_its_addresses_are_not(void)
 	assert_at_least(nr_free_pages(), free_before - 4); /* but for its descriptor's slab and magazines */
 	assert_int_equal(kernel_pagetable.nr_tables, tables);
 	for (size_t page = 0; page <= 60; page++)
-		assert_false(is_mapped((uintptr_t)area + page * PAGE_SIZE));
+		assert_false(is_mapped(vaddr((uintptr_t)area + page * PAGE_SIZE)));
 	assert_null(find_vm_area(area));
 	assert_null(vmalloc_to_page(area));
 	assert_sound(mm_verify());
@@ -327,7 +315,7 @@ static void who_runs_out_of_addresses_empties_it(void)
 static void who_runs_out_of_memory_empties_it(void)
 {
 	vmalloc_set_quarantine(1UL << 20);
-	mm_fingerprint(&before);
+	remember_memory();
 	for (unsigned i = 0; i < 20; i++) {
 		void *area = vmalloc((1 + i % 4) * PAGE_SIZE);
 		assert_non_null(area);

@@ -10,6 +10,7 @@
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/set_memory.h>
+#include <no_trace.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
 #include "vm_access.h"
@@ -17,7 +18,6 @@
 enum { PAGES = 5 };
 
 static char *area;
-static struct mm_fingerprint before, after;
 
 static bool is_in_large_leaf(const struct page *frame)
 {
@@ -260,7 +260,7 @@ static void vfree_leaves_the_frames_writable_in_the_direct_map(void)
 	char *direct[PAGES];
 
 	vfree(area);
-	mm_fingerprint(&before);
+	remember_memory();
 	for (size_t i = 0; i < ARRAY_SIZE(restrictions); i++) {
 		set_up();
 		test_step(i);
@@ -280,8 +280,8 @@ static void vfree_leaves_the_frames_writable_in_the_direct_map(void)
 		}
 		assert_sound(mm_verify());
 		area = NULL;
-		mm_fingerprint(&after); /* no table is left over: what was split is whole again */
-		assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
+		assert_true(
+		        memory_is_like_before()); /* no table is left over: what was split is whole again */
 	}
 }
 
@@ -299,8 +299,7 @@ static void an_area_at_an_address_that_was_restricted_is_an_ordinary_one(void)
 
 static void freeing_a_restricted_area_takes_no_memory(void)
 {
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	restrict_some();
 	fault_inject_arm(1);
 	vfree(area);
@@ -382,7 +381,7 @@ static void sweep(bool (*operation)(void), unsigned tables)
 {
 	for (unsigned nth = 1;; nth++) {
 		test_step(nth);
-		mm_fingerprint(&before);
+		remember_memory();
 		fault_inject_arm(nth);
 		bool done = operation();
 		bool delivered = fault_inject_disarm();
@@ -393,15 +392,13 @@ static void sweep(bool (*operation)(void), unsigned tables)
 			return;
 		}
 		assert_accesses(0, PAGES, "rw-", "rw-");
-		mm_fingerprint(&after);
-		assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
+		assert_true(memory_is_like_before());
 	}
 }
 
 static void without_a_table_nothing_changes_and_none_is_kept(void)
 {
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	for (size_t page = 0; page < PAGES; page++)
 		touch(page);
 	sweep(sweep_area, 2);
@@ -488,7 +485,7 @@ static void ranges_that_are_nobodys_are_refused(void)
 	assert_true(object && large);
 	char *mapped = vmap(&frame, 1, VM_MAP, PAGE_KERNEL);
 	assert_non_null(mapped);
-	mm_fingerprint(&before);
+	remember_memory();
 	expect_panic("set_memory_ro: 0x*001 is no page's address", (void)!set_memory_ro(address(0) + 1, 1));
 	expect_panic("set_memory_rw: -1 pages at 0x*", (void)!set_memory_rw(address(0), -1));
 	expect_panic("set_memory_rw: 2 pages at 0xfffffffffffff000", (void)!set_memory_rw(-PAGE_SIZE, 2));
@@ -517,8 +514,7 @@ static void ranges_that_are_nobodys_are_refused(void)
 	for (page = 0; page < 3; page++)
 		expect_panic("set_memory_np: 0x* shows a frame that is *, not one from alloc_pages()",
 		             (void)!set_memory_np((unsigned long)large + page * PAGE_SIZE, 1));
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
+	assert_true(memory_is_like_before());
 	vunmap(mapped);
 	__free_page(frame);
 	vfree(area);

@@ -14,6 +14,7 @@
 #include <mm/vmalloc.h>
 #include <slab_model.h>
 #include <expected.h>
+#include <no_trace.h>
 #include "../../mm/slab_internal.h"
 
 enum { CACHES = 6, STEPS_HOSTED = 4000, STEPS_KERNEL = 800 };
@@ -372,12 +373,6 @@ static void freeing_null_and_destroying_null_do_nothing(void)
 }
 
 /* ---- Out of memory ------------------------------------------------------------------------------------- */
-
-static void need_injected_failures(void)
-{
-	if (!IS_DEBUG)
-		test_skip("failures are injected in the debug build only");
-}
 
 static void a_refused_allocation_leaves_no_trace_whichever_step_fails(void)
 {

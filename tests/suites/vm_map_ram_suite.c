@@ -6,7 +6,7 @@
 #include <arch/smp.h>
 #include <expect_broken.h>
 #include <expected.h>
-#include <mm/fault_inject.h>
+#include <no_trace.h>
 #include <mm/ioremap.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
@@ -25,18 +25,10 @@ enum {
 	LARGEST_A_BLOCK = RAM_BLOCK_PAGES / (RAM_MAPPING_PAGES + 1UL), /* of RAM_MAPPING_PAGES */
 };
 
-static struct mm_fingerprint before, after;
 static struct page *frames[FRAMES];
 static char *held[ONES_A_BLOCK];
 
 /* ---- Helpers ------------------------------------------------------------------------------------------------------ */
-
-static void assert_like_before(void)
-{
-	assert_sound(mm_verify());
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
-}
 
 /* Frames in an order that no allocator would choose, and nothing left of mappings before. */
 static void begin(void)
@@ -76,24 +68,18 @@ static char *map(unsigned count)
 	return map_from(0, count);
 }
 
-static bool is_mapped(const void *address)
-{
-	struct translation leaf;
-	return pagetable_lookup(&kernel_pagetable, vaddr_of(address), &leaf);
-}
-
 static bool shows(const char *mapping, size_t first, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		if (vmalloc_to_page(mapping + i * PAGE_SIZE) != frames[first + i])
 			return false;
-	return !is_mapped(mapping + count * PAGE_SIZE) && !is_mapped(mapping - 1);
+	return !is_mapped(vaddr_of(mapping + count * PAGE_SIZE)) && !is_mapped(vaddr_of(mapping - 1));
 }
 
 static bool is_gone(const char *mapping, unsigned count)
 {
 	for (unsigned i = 0; i <= count; i++)
-		if (is_mapped(mapping + i * PAGE_SIZE))
+		if (is_mapped(vaddr_of(mapping + i * PAGE_SIZE)))
 			return false;
 	return true;
 }
@@ -119,7 +105,7 @@ static void frames_show_in_the_given_order_between_absent_pages(void)
 {
 	static const unsigned counts[] = {1, 2, 3, 33, 63, 64, 65, FRAMES};
 
-	mm_fingerprint(&before);
+	remember_memory();
 	for (size_t n = 0; n < ARRAY_SIZE(counts); n++) {
 		test_step(n);
 		unsigned count = counts[n];
@@ -194,7 +180,7 @@ static void a_blocks_own_page_is_read_only_and_has_a_guard(void)
 
 	assert_true(pagetable_lookup(&kernel_pagetable, vaddr_of(block), &leaf));
 	assert_int_equal(leaf.prot.raw, PAGE_KERNEL_RO.raw);
-	assert_false(is_mapped(block + PAGE_SIZE));
+	assert_false(is_mapped(vaddr_of(block + PAGE_SIZE)));
 	vm_unmap_ram(mapping, 1);
 }
 
@@ -230,7 +216,7 @@ static void what_fits_no_more_goes_into_the_next_block(void)
 {
 	size_t n = 0;
 
-	mm_fingerprint(&before);
+	remember_memory();
 	for (; n < LARGEST_A_BLOCK; n++)
 		held[n] = map(RAM_MAPPING_PAGES);
 	char *first_of_next = map(RAM_MAPPING_PAGES);
@@ -268,7 +254,7 @@ static void what_is_left_of_a_block_includes_a_guard(void)
 		unsigned count = RAM_BLOCK_PAGES - next - 1 + excess;
 		char *last = map(count);
 		assert_int_equal(block_of(last) == block_of(first), !excess);
-		assert_false(is_mapped(last + count * PAGE_SIZE));
+		assert_false(is_mapped(vaddr_of(last + count * PAGE_SIZE)));
 		assert_sound(mm_verify());
 		vm_unmap_ram(last, count);
 		vm_unmap_ram(first, 1);
@@ -280,7 +266,7 @@ static void a_block_goes_with_its_last_mapping_in_whatever_order(void)
 	struct rng rng;
 
 	rng_seed(&rng, test_seed());
-	mm_fingerprint(&before);
+	remember_memory();
 	for (size_t n = 0; n < ONES_A_BLOCK; n++)
 		held[n] = map_from(n % FRAMES, 1);
 	char *next = map(1);
@@ -357,7 +343,7 @@ static void virtual_space_that_runs_short_is_taken_from_unused_blocks(void)
 
 static void what_cannot_be_mapped_is_refused_with_one_warning(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	expect_warning("vm_map_ram: 0 bytes, gfp 0x8, from *: zero size",
 	               assert_null(vm_map_ram(frames, 0, NUMA_NO_NODE)));
 	expect_warning("vm_map_ram: 4096 bytes, gfp 0x8, from *: no such node",
@@ -372,20 +358,16 @@ static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 	static const unsigned counts[] = {1, 64, 65};
 	bool reasons[3] = {false};
 
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	for (size_t n = 0; n < ARRAY_SIZE(counts); n++) {
-		bool delivered = true;
+		bool refused = true;
 		unsigned nth = 0;
-		while (delivered) {
+		while (refused) {
 			test_step(n * 100 + ++nth);
-			mm_fingerprint(&before);
-			test_warnings_begin();
-			fault_inject_arm(nth);
+			remember_memory();
+			refuse_allocation(nth);
 			char *mapping = vm_map_ram(frames, counts[n], NUMA_NO_NODE);
-			delivered = fault_inject_disarm();
-			assert_int_equal(test_warnings_end(), mapping ? 0 : 1);
-			assert_true(mapping || delivered);
+			refused = was_refused(mapping);
 			if (mapping)
 				vm_unmap_ram(mapping, counts[n]);
 			else if (glob_match("*no virtual space", test_warning_last()))
@@ -415,7 +397,7 @@ static void without_tables_there_is_no_block_but_what_is_there_goes_on(void)
 	char *mapping;
 
 	for (size_t n = 0; n < ARRAY_SIZE(counts); n++) {
-		mm_fingerprint(&before);
+		remember_memory();
 		test_warnings_begin();
 		kernel_pagetable.source = &barren;
 		mapping = vm_map_ram(frames, counts[n], NUMA_NO_NODE);
@@ -714,7 +696,7 @@ static void a_long_random_life_agrees_with_a_list(void)
 	struct rng rng;
 	size_t purged = 0;
 
-	mm_fingerprint(&before);
+	remember_memory();
 	memset(slots, 0, sizeof(slots));
 	rng_seed(&rng, test_seed());
 	for (size_t step = 0; step < STEPS + SLOTS; step++) {

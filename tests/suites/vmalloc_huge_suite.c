@@ -10,6 +10,7 @@
 #include <mm/set_memory.h>
 #include <mm/vm_map_ram.h>
 #include <hoard.h>
+#include <no_trace.h>
 #include <remote.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
@@ -19,7 +20,6 @@ enum { ORDER = 9, BLOCK = 1 << ORDER }; /* pages of a large leaf */
 #define QUIET     (GFP_KERNEL | __GFP_NOWARN)
 #define SOMEWHERE ((const void *)0xffffffff80001234UL)
 
-static struct mm_fingerprint before, after;
 static struct hoard hoard;
 static struct page *frames[4 * BLOCK + 3];
 
@@ -33,13 +33,6 @@ static void set_up(void)
 static void tear_down(void)
 {
 	hoard_release(&hoard);
-}
-
-static void assert_like_before(void)
-{
-	assert_sound(mm_verify());
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
 }
 
 /* Present or hidden; 0: nothing is mapped. */
@@ -102,7 +95,7 @@ static void memory_from_2_mib_on_is_blocks_behind_large_leaves(void)
 {
 	enum { PAGES = 2 * BLOCK + 3 };
 
-	mm_fingerprint(&before);
+	remember_memory();
 	size_t owned = vmalloc_stats().nr_pages;
 	char *area = vmalloc(PAGES * PAGE_SIZE - 5);
 	assert_non_null(area);
@@ -160,7 +153,7 @@ static void zeroed_blocks_are_zero(void)
 
 static void without_a_block_at_hand_an_area_is_made_of_pages(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	leave_no_block(5); /* more than a zone keeps in reserve */
 	char *area = vmalloc_huge((BLOCK + 9) * PAGE_SIZE, GFP_KERNEL);
 	assert_non_null(area);
@@ -192,7 +185,7 @@ static void where_no_large_leaf_can_begin_an_area_is_made_of_pages(void)
 
 static void a_permission_of_a_part_splits_its_leaf_and_its_block_only(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	char *area = vmalloc(3 * BLOCK * PAGE_SIZE);
 	assert_non_null(area);
 	write_marks(area, 3 * BLOCK);
@@ -219,7 +212,7 @@ static void a_permission_of_a_part_splits_its_leaf_and_its_block_only(void)
 
 static void a_range_that_cuts_two_blocks_splits_both(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	char *area = vmalloc(4 * BLOCK * PAGE_SIZE);
 	assert_non_null(area);
 	write_marks(area, 4 * BLOCK);
@@ -241,7 +234,7 @@ static void a_range_that_cuts_two_blocks_splits_both(void)
 
 static void a_hidden_block_is_freed_like_any_other(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	char *area = vmalloc(2 * BLOCK * PAGE_SIZE);
 	assert_non_null(area);
 	assert_true(set_memory_np((unsigned long)area, BLOCK));
@@ -257,14 +250,13 @@ static char *sweep_area;
 
 static void a_split_that_cannot_be_had_changes_nothing(void)
 {
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	sweep_area = vmalloc(2 * BLOCK * PAGE_SIZE);
 	assert_non_null(sweep_area);
 	write_marks(sweep_area, 2 * BLOCK);
 	for (unsigned nth = 1;; nth++) {
 		test_step(nth);
-		mm_fingerprint(&before);
+		remember_memory();
 		fault_inject_arm(nth);
 		bool done = set_memory_ro((unsigned long)sweep_area + PAGE_SIZE, BLOCK);
 		bool delivered = fault_inject_disarm();
@@ -274,8 +266,7 @@ static void a_split_that_cannot_be_had_changes_nothing(void)
 			break;
 		assert_int_equal(level_at(sweep_area), 2);
 		assert_int_equal(level_at(sweep_area + BLOCK * PAGE_SIZE), 2);
-		mm_fingerprint(&after);
-		assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
+		assert_true(memory_is_like_before());
 	}
 	assert_int_equal(level_at(sweep_area), 1);
 	assert_marks(sweep_area, 2 * BLOCK);
@@ -318,7 +309,7 @@ static void mistakes_are_those_of_any_other_area(void)
 
 static void a_handler_may_free_it(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	char *area = vmalloc(2 * BLOCK * PAGE_SIZE);
 	assert_non_null(area);
 	this_cpu()->interrupt_depth++;
@@ -333,11 +324,10 @@ static void every_failure_inside_leaves_pages_or_no_trace(void)
 	enum { PAGES = BLOCK + 70 };
 	unsigned smaller = 0, refused = 0;
 
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	for (unsigned nth = 1;; nth++) {
 		test_step(nth);
-		mm_fingerprint(&before);
+		remember_memory();
 		fault_inject_arm(nth);
 		char *area = __vmalloc(PAGES * PAGE_SIZE, QUIET, PAGE_KERNEL);
 		bool delivered = fault_inject_disarm();
@@ -379,7 +369,7 @@ static void assert_shows_frames(char *area, size_t count)
 
 static void vmap_maps_runs_of_frames_by_large_leaves(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	take_block(frames, ORDER);
 	frames[BLOCK] = alloc_page(GFP_KERNEL);
 	assert_non_null(frames[BLOCK]);
@@ -403,7 +393,7 @@ static void vmap_maps_runs_of_frames_by_large_leaves(void)
 /* First and last say that there is a run; two in its middle have changed places. */
 static void vmap_is_not_deceived_by_the_ends_of_a_run(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	take_block(frames, ORDER);
 	struct page *first = frames[0], *other = frames[200];
 	frames[200] = frames[300];
@@ -420,7 +410,7 @@ static void vmap_is_not_deceived_by_the_ends_of_a_run(void)
 
 static void frames_that_an_area_takes_over_stay_single(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	take_block(frames, ORDER);
 	split_page(frames[0], ORDER);
 	char *area = vmap(frames, BLOCK, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
@@ -453,26 +443,23 @@ static void a_block_of_1_gib_is_one_leaf(void)
 
 static void a_run_that_cannot_be_mapped_leaves_no_trace(void)
 {
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	take_block(frames, ORDER);
 	frames[BLOCK] = alloc_page(GFP_KERNEL);
 	assert_non_null(frames[BLOCK]);
 	for (unsigned nth = 1;; nth++) {
 		test_step(nth);
-		mm_fingerprint(&before);
-		test_warnings_begin();
-		fault_inject_arm(nth);
+		remember_memory();
+		refuse_allocation(nth);
 		char *area = vmap(frames, BLOCK + 1, VM_MAP, PAGE_KERNEL);
-		bool delivered = fault_inject_disarm();
-		assert_int_equal(test_warnings_end(), area ? 0 : 1);
+		bool refused = was_refused(area);
 		assert_sound(mm_verify());
 		if (area) {
 			assert_shows_frames(area, BLOCK + 1);
 			vunmap(area);
 		}
 		assert_like_before();
-		if (!delivered)
+		if (!refused)
 			break;
 	}
 	__free_page(frames[BLOCK]);
@@ -561,7 +548,7 @@ static void areas_of_blocks_and_pages_come_change_and_go_at_random(void)
 {
 	struct rng rng;
 
-	mm_fingerprint(&before);
+	remember_memory();
 	rng_seed(&rng, test_seed());
 	for (unsigned step = 0; step < STEPS; step++) {
 		test_step(step);

@@ -13,6 +13,7 @@
 #include <mm/vmalloc.h>
 #include <expect_broken.h>
 #include <hoard.h>
+#include <no_trace.h>
 #include <remote.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
@@ -22,17 +23,9 @@
 #define QUIET     (GFP_KERNEL | __GFP_NOWARN)
 #define SOMEWHERE ((const void *)0xffffffff80001234UL) /* as a caller */
 
-static struct mm_fingerprint before, after;
 static char words[1024];
 
 /* ---- Helpers ------------------------------------------------------------------------------------------------------ */
-
-static void assert_like_before(void)
-{
-	assert_sound(mm_verify());
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
-}
 
 /* The pattern: position and seed, so that neither two pages nor two areas look alike. */
 static uint8_t pattern(size_t offset, uint64_t seed)
@@ -62,19 +55,13 @@ static void assert_pattern(const void *area, size_t size, uint64_t seed)
 		assert_int_equal(vm_peek((const char *)area + at), pattern(at, seed));
 }
 
-static bool is_mapped(uintptr_t address)
-{
-	struct translation translation;
-	return pagetable_lookup(&kernel_pagetable, vaddr(address), &translation);
-}
-
 /* Mapped from the first to the last byte, and not one page further. */
 static void assert_mapped_exactly(const void *area, size_t size)
 {
 	uintptr_t start = (uintptr_t)area;
 	for (size_t at = 0; at < size; at += PAGE_SIZE)
-		assert_true(is_mapped(start + at));
-	assert_false(is_mapped(start + align_up(size, PAGE_SIZE)));
+		assert_true(is_mapped(vaddr(start + at)));
+	assert_false(is_mapped(vaddr(start + align_up(size, PAGE_SIZE))));
 }
 
 static void *take_within(size_t size, size_t align, uintptr_t start, uintptr_t end, gfp_t gfp)
@@ -92,7 +79,7 @@ static void every_size_reads_back_what_was_written_and_ends_in_an_absent_page(vo
 	                               12288, 64 * 4096, 65 * 4096, 513 * 4096 + 1, 4 * MIB};
 
 	need_window(16 * MIB, "takes areas of up to 4 MiB");
-	mm_fingerprint(&before);
+	remember_memory();
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		test_step(i);
 		void *area = vmalloc(sizes[i]);
@@ -131,7 +118,7 @@ static void a_freed_area_is_mapped_nowhere(void)
 	assert_non_null(area);
 	vfree(area);
 	for (size_t page = 0; page <= 70; page++)
-		assert_false(is_mapped((uintptr_t)area + page * PAGE_SIZE));
+		assert_false(is_mapped(vaddr((uintptr_t)area + page * PAGE_SIZE)));
 	assert_null(find_vm_area(area));
 	assert_false(vmalloc_to_page(area));
 }
@@ -154,7 +141,7 @@ static void vzalloc_gives_zeroes_though_the_frames_were_dirty(void)
 static void areas_begin_at_the_alignment_asked_for(void)
 {
 	need_window(4 * PGD_SIZE, "aligns areas to up to 1 GiB");
-	mm_fingerprint(&before);
+	remember_memory();
 	for (size_t align = 1; align <= PUD_SIZE; align *= 2) {
 		void *area = take_within(3 * PAGE_SIZE, align, remote() + PAGE_SIZE, VMALLOC_END, GFP_KERNEL);
 		assert_non_null(area);
@@ -188,7 +175,7 @@ static void a_sub_range_is_kept_to_and_filled_to_its_last_page(void)
 static void of_two_areas_512_GiB_apart_one_survives_the_other(void)
 {
 	need_window(4 * PGD_SIZE, "needs two areas 512 GiB apart");
-	mm_fingerprint(&before);
+	remember_memory();
 	char *near = take_within(5 * PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
 	char *far = take_within(5 * PAGE_SIZE, 1, remote() + PGD_SIZE, VMALLOC_END, GFP_KERNEL);
 	assert_non_null(near);
@@ -198,7 +185,7 @@ static void of_two_areas_512_GiB_apart_one_survives_the_other(void)
 	write_pattern(far, 5 * PAGE_SIZE, 2);
 	vfree(near);
 	assert_pattern(far, 5 * PAGE_SIZE, 2);
-	assert_false(is_mapped((uintptr_t)near));
+	assert_false(is_mapped(vaddr_of(near)));
 	vfree(far);
 	assert_like_before();
 }
@@ -283,7 +270,7 @@ static void without_a_guard_two_areas_touch(void)
 	                                    VM_NO_GUARD, 0, NULL);
 	assert_ptr_equal(first, start);
 	assert_ptr_equal(second, start + PAGE_SIZE);
-	assert_false(is_mapped(start + 2 * PAGE_SIZE));
+	assert_false(is_mapped(vaddr(start + 2 * PAGE_SIZE)));
 	assert_sound(vmalloc_check());
 	write_pattern(first, PAGE_SIZE, 1);
 	write_pattern(second, PAGE_SIZE, 2);
@@ -326,7 +313,7 @@ static void frames_come_from_the_zone_asked_for(void)
 
 static void vfree_of_NULL_and_its_siblings_do_nothing(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	vfree(NULL);
 	vunmap(NULL);
 	iounmap(NULL);
@@ -356,7 +343,7 @@ static void take_shuffled_frames(void)
 
 static void vmap_shows_given_frames_in_the_given_order(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	take_shuffled_frames();
 	char *area = vmap(frames, MAPPED, VM_MAP, PAGE_KERNEL);
 	assert_non_null(area);
@@ -368,7 +355,7 @@ static void vmap_shows_given_frames_in_the_given_order(void)
 	}
 	assert_sound(mm_verify());
 	vunmap(area);
-	assert_false(is_mapped((uintptr_t)area));
+	assert_false(is_mapped(vaddr_of(area)));
 	assert_int_equal(frames[0]->type, PAGE_HELD);
 	free_pages_bulk(MAPPED, frames);
 	assert_like_before();
@@ -389,7 +376,7 @@ static void vmap_may_show_one_frame_many_times(void)
 
 static void frames_given_away_to_vmap_are_freed_with_it(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	take_shuffled_frames();
 	char *area = vmap(frames, MAPPED, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
 	assert_non_null(area);
@@ -406,7 +393,7 @@ static void frames_that_cannot_be_given_away_are_reported_and_stay(void)
 
 	take_shuffled_frames();
 	assert_non_null(large);
-	mm_fingerprint(&before);
+	remember_memory();
 	struct page *kept = frames[20];
 	frames[20] = frames[4];
 	expect_panic("vmap: frame 0x*, listed twice, cannot be given away as a single frame, from *",
@@ -429,11 +416,11 @@ static uint64_t no_ram(void)
 
 static void a_bare_area_is_filled_by_its_owner_and_emptied_with_it(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	struct vmap_area *area = get_vm_area(3 * PAGE_SIZE, VM_MAP);
 	assert_non_null(area);
 	assert_int_equal(area->va_end - area->va_start, 4 * PAGE_SIZE);
-	assert_false(is_mapped(area->va_start));
+	assert_false(is_mapped(vaddr(area->va_start)));
 	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 2, frames), 2);
 	assert_true(pagetable_map_pages(&kernel_pagetable, vaddr(area->va_start + PAGE_SIZE), frames, 2,
 	                                PAGE_KERNEL));
@@ -442,7 +429,7 @@ static void a_bare_area_is_filled_by_its_owner_and_emptied_with_it(void)
 	assert_sound(mm_verify());
 	uintptr_t start = area->va_start;
 	free_vm_area(area);
-	assert_false(is_mapped(start + PAGE_SIZE));
+	assert_false(is_mapped(vaddr(start + PAGE_SIZE)));
 	free_pages_bulk(2, frames);
 	assert_like_before();
 }
@@ -464,8 +451,7 @@ static void kvmalloc_prefers_kmalloc(void)
 
 static void kvmalloc_falls_back_to_vmalloc_without_a_word(void)
 {
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	test_warnings_begin();
 	fault_inject_arm(1);
 	char *area = kvmalloc(5 * PAGE_SIZE, GFP_KERNEL | __GFP_ZERO);
@@ -479,7 +465,7 @@ static void kvmalloc_falls_back_to_vmalloc_without_a_word(void)
 
 static void writable_and_executable_memory_is_the_callers_mistake(void)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	expect_panic("vmalloc: protection 0x* is writable and executable, from *",
 	             (void)!__vmalloc(PAGE_SIZE, GFP_KERNEL, PAGE_KERNEL_EXEC));
 	expect_panic("vmap: protection 0x* is writable and executable, from *",
@@ -594,7 +580,7 @@ static void vfree_of_memory_of_another_kind_is_reported(void)
 	pages = (void *)__get_free_pages(GFP_KERNEL, 0);
 	assert_non_null(object);
 	assert_non_null(pages);
-	mm_fingerprint(&before);
+	remember_memory();
 	expect_panic("vfree: 0x* is no vmalloc address, from *: *kmalloc-64*", vfree(object));
 	expect_panic("vfree: 0x* is no vmalloc address, from *: direct map, frame 0x* (held) *",
 	             vfree(pages));
@@ -611,7 +597,7 @@ static void vfree_of_an_address_inside_an_area_is_reported(void)
 
 	area = take_within(2 * PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL);
 	assert_non_null(area);
-	mm_fingerprint(&before);
+	remember_memory();
 	expect_panic(
 	        relocated(
 	                "vfree: 0xffffc08000001000 is 4096 bytes inside the vmalloc area 0xffffc08000000000-0xffffc08000003000 "
@@ -633,7 +619,7 @@ static void the_second_vfree_is_reported_late_or_early(void)
 	expect_panic(relocated("vfree: 0xffffc08000000000 is being freed already, from *"), vfree(area));
 	find_vm_area(area)->flags &= ~(uint32_t)VM_DYING;
 	vfree(area);
-	mm_fingerprint(&before);
+	remember_memory();
 	expect_panic(
 	        relocated("vfree: 0xffffc08000000000 is in no area: freed twice, or never allocated; from *"),
 	        vfree(area));
@@ -787,7 +773,7 @@ static void each_kind_of_area_is_freed_by_its_own_call_only(void)
 	device = ioremap(no_ram(), 1);
 	bare = get_vm_area(1, VM_MAP);
 	assert_true(owned && mapped && device && bare);
-	mm_fingerprint(&before);
+	remember_memory();
 	expect_panic("vunmap: 0x* is a vmalloc area allocated by *, to be freed by vfree(), from *",
 	             vunmap(owned));
 	expect_panic("iounmap: 0x* is a vmalloc area allocated by *, to be freed by vfree(), from *",
@@ -918,14 +904,12 @@ static void sweep_failures(const struct sweep *sweep, unsigned *reasons)
 {
 	for (unsigned nth = 1;; nth++) {
 		test_step(nth);
-		mm_fingerprint(&before);
+		remember_memory();
 		if (sweep->own_frames)
 			take_shuffled_frames();
-		test_warnings_begin();
-		fault_inject_arm(nth);
+		refuse_allocation(nth);
 		void *area = sweep->take();
-		bool delivered = fault_inject_disarm();
-		assert_int_equal(test_warnings_end(), area ? 0 : 1);
+		bool refused = was_refused(area);
 		if (!area)
 			seen_reason(test_warning_last(), reasons);
 		if (area)
@@ -933,8 +917,7 @@ static void sweep_failures(const struct sweep *sweep, unsigned *reasons)
 		if (sweep->keep_frames)
 			free_pages_bulk(MAPPED, frames);
 		assert_like_before();
-		if (!delivered) {
-			assert_non_null(area);
+		if (!refused) {
 			assert_at_least(nth, sweep->questions + 1);
 			return;
 		}
@@ -958,8 +941,7 @@ static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 	unsigned reasons = 0;
 
 	need_window(4 * PGD_SIZE, "needs an area that is alone in its tables");
-	if (!IS_DEBUG)
-		test_skip("needs injected failure: debug build only");
+	need_injected_failures();
 	for (size_t i = 0; i < ARRAY_SIZE(sweeps); i++)
 		sweep_failures(&sweeps[i], &reasons);
 	assert_int_equal(reasons, 0xf); /* each of the four reasons was given at least once */
@@ -976,7 +958,7 @@ static void all_memory_can_be_taken_as_areas_and_comes_back(void)
 	if (nr_free_pages() << PAGE_SHIFT > 512 * MIB)
 		test_skip("%zu MiB free: taking it all would take too long",
 		          nr_free_pages() >> (20 - PAGE_SHIFT));
-	mm_fingerprint(&before);
+	remember_memory();
 	/* Ever smaller pieces, until not even a page is left. */
 	while (pages) {
 		void *piece =
@@ -1047,7 +1029,7 @@ static void a_long_random_life_corrupts_nothing(void)
 	need_window(4 * PGD_SIZE, "aligns areas to up to 1 GiB");
 	memset(live, 0, sizeof(live));
 	rng_seed(&rng, test_seed());
-	mm_fingerprint(&before);
+	remember_memory();
 	for (uint64_t step = 0; step < steps; step++) {
 		test_step(step);
 		replace_area(&rng, rng_below(&rng, LIVE_MAX), step);

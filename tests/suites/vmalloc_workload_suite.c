@@ -12,6 +12,7 @@
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
 #include <area_model.h>
+#include <no_trace.h>
 #include <remote.h>
 #include <test/test.h>
 #include <test/vmalloc_workload.h>
@@ -20,21 +21,6 @@
 #include "vm_access.h"
 
 #define SOMEWHERE ((const void *)0xffffffff80001234UL) /* as a caller */
-
-static struct mm_fingerprint before, after;
-
-static void assert_like_before(void)
-{
-	assert_sound(mm_verify());
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
-}
-
-static bool is_mapped(uintptr_t address)
-{
-	struct translation translation;
-	return pagetable_lookup(&kernel_pagetable, vaddr(address), &translation);
-}
 
 /* A case is to take a second at most, emulated or under the sanitizers. */
 enum { ROUNDS_LEFT_OUT = IS_DEBUG ? 16 : 4, STAYING_LEFT_OUT = IS_DEBUG ? 16 : 1 };
@@ -145,7 +131,7 @@ static void *take_checked(struct vmalloc_request want, bool written)
 	assert_true(vrange_contains(serving.within, vaddr(start)) && serving.within.end.raw - start >= span);
 	assert_at_most(start, lowest);
 	assert_sound(area_model_take(&serving.model, vrange(start, start + span), tag));
-	assert_false(is_mapped(start + want.size));
+	assert_false(is_mapped(vaddr(start + want.size)));
 	for (unsigned n = 0; n < PROBES; n++)
 		if (want.gfp & __GFP_ZERO)
 			assert_int_equal(vm_peek(area + probe(want.size, tag, n)), 0);
@@ -175,7 +161,7 @@ static void give_checked(void *area)
 	assert_contents(area, size, range->tag);
 	vfree(area);
 	area_model_give(&serving.model, start);
-	assert_false(is_mapped(start) || is_mapped(start + size - PAGE_SIZE));
+	assert_false(is_mapped(vaddr(start)) || is_mapped(vaddr(start + size - PAGE_SIZE)));
 }
 
 static const struct workload_server checked_server = {take_checked, give_checked};
@@ -224,7 +210,7 @@ static void run_within(const struct vmalloc_workload *workload, struct vrange wi
 
 static void run(const struct vmalloc_workload *workload)
 {
-	mm_fingerprint(&before);
+	remember_memory();
 	run_within(workload, part_of_window());
 	assert_like_before();
 	run_within(workload, whole_window());
@@ -265,7 +251,7 @@ static void align_shift_alloc_is_served_exactly_if_the_window_has_a_multiple_to_
 {
 	unsigned served = 0;
 
-	mm_fingerprint(&before);
+	remember_memory();
 	begin_serving(part_of_window(), 0);
 	for (unsigned shift = 0; shift < ALIGN_SHIFTS; shift++) {
 		struct vmalloc_request want = align_shift_request(shift);
@@ -412,7 +398,7 @@ static void page_tables_of_areas_all_over_the_window_go_with_them(void)
 	struct rng rng;
 
 	need_window(4 * PGD_SIZE, "needs areas that are alone in their tables");
-	mm_fingerprint(&before);
+	remember_memory();
 	nr_scattered = how_many_to_scatter();
 	if (nr_scattered < SCATTERED_FEWEST)
 		test_skip("memory for %zu areas of a table each, this needs %u", nr_scattered,

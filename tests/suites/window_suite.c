@@ -8,21 +8,14 @@
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
 #include <mm/vmalloc_window.h>
+#include <no_trace.h>
 #include <remote.h>
 #include <test/test.h>
+#include <vm_access.h>
 #include "../../mm/mm_internal.h"
 #include "../../mm/vmalloc_internal.h"
 
 #define REGION_SIZE (VMALLOC_REGION_END - VMALLOC_REGION_START)
-
-static struct mm_fingerprint before, after;
-
-static void assert_like_before(void)
-{
-	assert_sound(mm_verify());
-	mm_fingerprint(&after);
-	assert_true(mm_fingerprint_equal(&before, &after, test_printer()));
-}
 
 /* ---- Places ------------------------------------------------------------------------------------------------------- */
 
@@ -109,12 +102,6 @@ static void windows_that_cannot_be_are_refused_for_a_reason(void)
 
 /* ---- The live window ---------------------------------------------------------------------------------------------- */
 
-static bool is_mapped(uintptr_t address)
-{
-	struct translation translation;
-	return pagetable_lookup(&kernel_pagetable, vaddr(address), &translation);
-}
-
 static void the_window_lies_in_its_region_with_nothing_mapped_on_either_side(void)
 {
 	struct vrange ram = vrange(DIRECTMAP_BASE, DIRECTMAP_BASE + DIRECTMAP_SIZE);
@@ -131,8 +118,8 @@ static void the_window_lies_in_its_region_with_nothing_mapped_on_either_side(voi
 	assert_false(vrange_overlaps(array, around));
 	assert_at_most(around.end.raw, KIMAGE_BASE);
 	for (uint64_t at = 0; at < VMALLOC_WINDOW_ALIGN; at += PAGE_SIZE) {
-		assert_false(is_mapped(around.start.raw + at));
-		assert_false(is_mapped(VMALLOC_END + at));
+		assert_false(is_mapped(vaddr(around.start.raw + at)));
+		assert_false(is_mapped(vaddr(VMALLOC_END + at)));
 	}
 }
 
@@ -145,7 +132,7 @@ static void the_last_page_of_the_window_is_nobodys(void)
 	void *area = __vmalloc_node_range(PAGE_SIZE, 1, last - PAGE_SIZE, VMALLOC_END, GFP_KERNEL,
 	                                  PAGE_KERNEL, VM_NO_GUARD, NUMA_NO_NODE, NULL);
 	assert_ptr_equal(area, last - PAGE_SIZE);
-	assert_false(is_mapped(last));
+	assert_false(is_mapped(vaddr(last)));
 	vfree(area);
 }
 
@@ -174,7 +161,7 @@ static void gaps_repeat_with_the_seed_and_differ_without(void)
 {
 	static uintptr_t one[AREAS], again[AREAS], other[AREAS];
 
-	mm_fingerprint(&before);
+	remember_memory();
 	take_with_gaps(11, one);
 	take_with_gaps(11, again);
 	take_with_gaps(12, other);
@@ -291,7 +278,7 @@ static void a_full_window_refuses_and_serves_again_when_it_is_empty(void)
 	if (VMALLOC_END - VMALLOC_START > 16UL << 20)
 		test_skip("fills the window: one of at most 16 MiB, this has %lu",
 		          (VMALLOC_END - VMALLOC_START) >> 20);
-	mm_fingerprint(&before);
+	remember_memory();
 	for (unsigned gaps = 0; gaps <= GAP; gaps += GAP) {
 		size_t free = (VMALLOC_END - VMALLOC_START - vmalloc_stats().used_bytes) >> PAGE_SHIFT;
 		vmalloc_set_gaps(gaps, test_seed());
