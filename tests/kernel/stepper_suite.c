@@ -3,6 +3,7 @@
  * are, by the call and by whoever interrupts it. And: does it meet each boundary?
  */
 #include "stepper.h"
+#include "timer_before.h"
 #include <arch/cpu.h>
 #include <arch/devices.h>
 #include <arch/irq.h>
@@ -185,13 +186,9 @@ static void each_way_to_sweep_meets_each_boundary(void)
 
 /* ---- Around each case ---- */
 
-static struct timer timer_before;
-static bool enabled_before;
-
 static void set_up(void)
 {
-	timer_before = timer_running();
-	enabled_before = irqs_enabled();
+	remember_timer();
 	timer_stop(); /* what it interrupts would not be what is counted */
 	irq_enable();
 }
@@ -199,10 +196,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	step_end();
-	if (timer_before.hz)
-		timer_start(timer_before.hz, timer_before.tick);
-	if (!enabled_before)
-		irq_disable();
+	put_timer_back();
 }
 
 static const struct test_case cases[] = {

@@ -17,6 +17,7 @@
  */
 #include "scene.h"
 #include "stepper.h"
+#include "timer_before.h"
 #include <arch/cpu.h>
 #include <arch/devices.h>
 #include <arch/irq.h>
@@ -1169,13 +1170,9 @@ static void a_cpu_that_is_emptied_by_another_again_and_again_loses_nothing(void)
 
 /* ---- Around each case ---- */
 
-static struct timer timer_before;
-static bool enabled_before;
-
 static void set_up(void)
 {
-	timer_before = timer_running();
-	enabled_before = irqs_enabled();
+	remember_timer();
 	timer_stop(); /* what it interrupts would not be what is counted */
 	irq_enable();
 	rng_seed(&handler_rng, ~test_seed());
@@ -1207,10 +1204,7 @@ static void tear_down(void)
 	kmem_cache_destroy(straight);
 	kmem_cache_destroy(layered);
 	kmem_cache_destroy(plain);
-	if (timer_before.hz)
-		timer_start(timer_before.hz, timer_before.tick);
-	if (!enabled_before)
-		irq_disable();
+	put_timer_back();
 }
 
 static const struct test_case cases[] = {

@@ -9,6 +9,7 @@
 #include <lib/panic.h>
 #include <mm/vmalloc.h>
 #include "expect_fault.h"
+#include "timer_before.h"
 
 /* No mapping is ever near the middle of the hole below the kernel image. */
 #define ABSENT ((void *)0xfffff00000000000UL)
@@ -164,27 +165,17 @@ static void tick(void)
 		in_tick();
 }
 
-static struct timer timer_before;
-static bool enabled_before;
-
-static void remember_timer(void)
+static void set_up(void)
 {
-	timer_before = timer_running();
-	enabled_before = irqs_enabled();
+	remember_timer();
 	ticks = ticks_in_interrupt = ticks_enabled = deepest = 0;
 	in_tick = NULL;
 }
 
-static void put_timer_back(void)
+static void tear_down(void)
 {
 	in_tick = NULL;
-	timer_stop();
-	if (timer_before.hz)
-		timer_start(timer_before.hz, timer_before.tick);
-	if (enabled_before)
-		irq_enable();
-	else
-		irq_disable();
+	put_timer_back();
 }
 
 /* Waits at most some seconds, whatever the clock of the machine. */
@@ -497,5 +488,4 @@ static const struct test_case cases[] = {
         TEST_CASE(symbols_are_found_both_ways),
 };
 
-const struct test_suite trap_suite =
-        TEST_SUITE("trap", cases, .set_up = remember_timer, .tear_down = put_timer_back);
+const struct test_suite trap_suite = TEST_SUITE("trap", cases, .set_up = set_up, .tear_down = tear_down);
