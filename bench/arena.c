@@ -2,8 +2,7 @@
  * The vmalloc window while many areas of one page live in it, and when every second of them has gone: holes of a page, each
  * with its guard page. A row's size is in pages.
  */
-#include "bench.h"
-#include <mm/vmalloc.h>
+#include "areas.h"
 
 enum { KEPT_MAX = 1000 };
 
@@ -58,33 +57,15 @@ static const struct bench_stage holes_50000 = {
         .mib = AREAS_MIB(100000), .count = 100000, .set_up = holes_set_up, .take_down = take_down};
 _Static_assert(BENCH_OBJECTS >= 1000000, "as many areas as rows keep");
 
-static ALWAYS_INLINE void *take(const struct bench_row *row)
-{
-	return vmalloc((size_t)row->size * PAGE_SIZE);
-}
-
-static ALWAYS_INLINE void give(const struct bench_row *row, void *area)
-{
-	(void)row;
-	vfree(area);
-}
-
-static void pairs(const struct bench_row *row)
-{
-	vfree(vmalloc((size_t)row->size * PAGE_SIZE)); /* page tables */
-	vm_unmap_aliases();
-	bench_pairs(row, take, give, vm_unmap_aliases);
-}
-
 /* Kept until all are there. */
 static void kept(const struct bench_row *row)
 {
 	static void *areas[KEPT_MAX];
 
 	for (unsigned i = 0; i < row->n; i++)
-		areas[i] = bench_timed_take(row, i, take);
+		areas[i] = bench_timed_take(row, i, area_take);
 	for (unsigned i = 0; i < row->n; i++)
-		bench_timed_give(row, i, give, areas[i]);
+		bench_timed_give(row, i, area_give, areas[i]);
 	bench_report_halves(row, row->n, 1, MEDIAN);
 }
 
@@ -103,10 +84,10 @@ static void find(const struct bench_row *row)
 	bench_report_single(row, row->n);
 }
 
-#define PAIR(areas)                                                                     \
-	{                                                                               \
-		.name = "arena.live" #areas ".pair", .n = 500, .size = 1, .run = pairs, \
-		.stage = &live_##areas                                                  \
+#define PAIR(areas)                                                                                 \
+	{                                                                                           \
+		.name = "arena.live" #areas ".pair", .n = 500, .size = 1, .run = area_pairs_purged, \
+		.stage = &live_##areas                                                              \
 	}
 #define FIND(areas)                                                                                 \
 	{                                                                                           \

@@ -67,8 +67,9 @@ static void one_batch_random(const struct bench_row *row)
 
 enum { BULK = 512 };
 
-/* Taken by one call, given back one by one. */
-static void bulk(const struct bench_row *row)
+/* Taken by one call, given back by another or by many. */
+static ALWAYS_INLINE void bulk_given_back(const struct bench_row *row,
+                                          void (*give_back)(size_t count, struct page **pages))
 {
 	struct page **pages = (struct page **)bench.objects;
 
@@ -77,8 +78,7 @@ static void bulk(const struct bench_row *row)
 		size_t got = alloc_pages_bulk(GFP_KERNEL, BULK, pages);
 		bench.taking[i] = bench_ticks() - start - bench.empty;
 		start = bench_ticks();
-		for (size_t j = 0; j < got; j++)
-			__free_page(pages[j]);
+		give_back(got, pages);
 		bench.giving[i] = bench_ticks() - start - bench.empty;
 		if (got < BULK)
 			return bench_left_out(row->name, "memory ended");
@@ -86,22 +86,21 @@ static void bulk(const struct bench_row *row)
 	bench_report_halves(row, row->n, BULK, MEDIAN);
 }
 
+static ALWAYS_INLINE void give_one_by_one(size_t count, struct page **pages)
+{
+	for (size_t i = 0; i < count; i++)
+		__free_page(pages[i]);
+}
+
+static void bulk(const struct bench_row *row)
+{
+	bulk_given_back(row, give_one_by_one);
+}
+
 /* And given back by one call, which Linux does not have. */
 static void bulk_both(const struct bench_row *row)
 {
-	struct page **pages = (struct page **)bench.objects;
-
-	for (unsigned i = 0; i < row->n; i++) {
-		uint32_t start = bench_ticks();
-		size_t got = alloc_pages_bulk(GFP_KERNEL, BULK, pages);
-		bench.taking[i] = bench_ticks() - start - bench.empty;
-		start = bench_ticks();
-		free_pages_bulk(got, pages);
-		bench.giving[i] = bench_ticks() - start - bench.empty;
-		if (got < BULK)
-			return bench_left_out(row->name, "memory ended");
-	}
-	bench_report_halves(row, row->n, BULK, MEDIAN);
+	bulk_given_back(row, free_pages_bulk);
 }
 
 #define PAIR(k, times)                                                               \

@@ -1,17 +1,5 @@
 /* vmalloc() and vfree() in a window that is empty otherwise. A row's size is in pages. */
-#include "bench.h"
-#include <mm/vmalloc.h>
-
-static ALWAYS_INLINE void *take(const struct bench_row *row)
-{
-	return vmalloc((size_t)row->size * PAGE_SIZE);
-}
-
-static ALWAYS_INLINE void give(const struct bench_row *row, void *area)
-{
-	(void)row;
-	vfree(area);
-}
+#include "areas.h"
 
 /* Amortised: what freeing puts off is paid within, the last flush included. */
 static void pairs(const struct bench_row *row)
@@ -24,12 +12,11 @@ static void pairs(const struct bench_row *row)
 	bench_report_loop(row, rdtsc() - start - bench.empty, row->n);
 }
 
-/* Each meets the same window: what was freed is flushed, untimed, after each pair. */
-static void pairs_purged(const struct bench_row *row)
+void area_pairs_purged(const struct bench_row *row)
 {
 	vfree(vmalloc((size_t)row->size * PAGE_SIZE)); /* page tables */
 	vm_unmap_aliases();
-	bench_pairs(row, take, give, vm_unmap_aliases);
+	bench_pairs(row, area_take, area_give, vm_unmap_aliases);
 }
 
 static ALWAYS_INLINE void *take_huge(const struct bench_row *row)
@@ -39,7 +26,7 @@ static ALWAYS_INLINE void *take_huge(const struct bench_row *row)
 
 static void huge_pairs_purged(const struct bench_row *row)
 {
-	bench_pairs(row, take_huge, give, vm_unmap_aliases);
+	bench_pairs(row, take_huge, area_give, vm_unmap_aliases);
 }
 
 static void pairs_and_purge(const struct bench_row *row)
@@ -65,7 +52,7 @@ static const struct bench_row rows[] = {
         AMORTISED(64, 10000),
         AMORTISED(512, 2000),
         AMORTISED(4096, 500),
-        {.name = "vmalloc.1.purged", .n = 1000, .size = 1, .run = pairs_purged},
+        {.name = "vmalloc.1.purged", .n = 1000, .size = 1, .run = area_pairs_purged},
         {.name = "vmalloc_huge.512.purged", .n = 20, .size = 512, .run = huge_pairs_purged},
         {.name = "vmalloc.1.and_purge", .n = 500, .size = 1, .run = pairs_and_purge},
 };
