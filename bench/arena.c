@@ -74,7 +74,7 @@ static void find(const struct bench_row *row)
 	uint32_t random = 1;
 
 	for (unsigned i = 0; i < row->n; i++) {
-		const void *address = bench.objects[bench_random(&random) % row->stage->count];
+		const void *address = bench.objects[xorshift32(&random) % row->stage->count];
 		uint32_t start = bench_ticks();
 		const struct vmap_area *area = find_vm_area(address);
 		bench.taking[i] = bench_ticks() - start - bench.empty;

@@ -104,7 +104,7 @@ void bench_sequence(unsigned n, enum bench_order order)
 	for (unsigned i = 0; i < n; i++)
 		bench.sequence[i] = i;
 	for (unsigned i = n; order == RANDOM && i-- > 1;) {
-		unsigned j = bench_random(&random) % (i + 1);
+		unsigned j = xorshift32(&random) % (i + 1);
 		uint32_t moved = bench.sequence[i];
 		bench.sequence[i] = bench.sequence[j];
 		bench.sequence[j] = moved;

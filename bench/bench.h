@@ -17,6 +17,7 @@
 
 #include <arch/cpu.h>
 #include <lib/compiler.h>
+#include <lib/rng.h>
 
 struct bench_stage;
 
@@ -63,15 +64,6 @@ extern struct bench_state bench;
 static ALWAYS_INLINE uint32_t bench_ticks(void)
 {
 	return (uint32_t)rdtsc();
-}
-
-/* xorshift32 from 1, as in Linux's measurement. pre: *random > 0 */
-static ALWAYS_INLINE uint32_t bench_random(uint32_t *random)
-{
-	*random ^= *random << 13;
-	*random ^= *random >> 17;
-	*random ^= *random << 5;
-	return *random;
 }
 
 enum bench_order { FIFO, RANDOM };

@@ -31,4 +31,16 @@ static inline uint64_t rng_below(struct rng *rng, uint64_t bound)
 	return rng_next(rng) % bound;
 }
 
+/*
+ * Another one, for workloads that are defined by its stream from 1: xorshift32 (Marsaglia, "Xorshift RNGs", Journal of
+ * Statistical Software 8, 2003). pre: *state > 0
+ */
+static inline uint32_t xorshift32(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
 #endif

@@ -18,6 +18,7 @@
 
 #include <arch/machine.h>
 #include <arch/page.h>
+#include <lib/rng.h>
 #include <mm/vmalloc.h>
 
 struct vmalloc_request {
@@ -33,19 +34,11 @@ struct vmalloc_workload {
 	unsigned rounds; /* in full */
 	unsigned staying;
 	bool spaced;
+	bool dirty;        /* nothing is zeroed, whatever the request says */
 	bool written;      /* a byte is written to what a round got */
 	unsigned requests; /* of a round */
 	struct vmalloc_request (*request)(uint32_t *random, unsigned nth);
 };
-
-/* The stream of the definition begins with 1. pre: *random > 0 */
-static ALWAYS_INLINE uint32_t workload_random(uint32_t *random)
-{
-	*random ^= *random << 13;
-	*random ^= *random >> 17;
-	*random ^= *random << 5;
-	return *random;
-}
 
 static ALWAYS_INLINE struct vmalloc_request pages_request(size_t pages)
 {
@@ -67,7 +60,7 @@ static ALWAYS_INLINE struct vmalloc_request long_busy_list_request(uint32_t *ran
 static ALWAYS_INLINE struct vmalloc_request random_size_request(uint32_t *random, unsigned nth)
 {
 	(void)nth;
-	return pages_request(workload_random(random) % 100 + 1);
+	return pages_request(xorshift32(random) % 100 + 1);
 }
 
 static ALWAYS_INLINE struct vmalloc_request fix_align_request(uint32_t *random, unsigned nth)
@@ -78,26 +71,11 @@ static ALWAYS_INLINE struct vmalloc_request fix_align_request(uint32_t *random, 
 
 static ALWAYS_INLINE struct vmalloc_request random_size_align_request(uint32_t *random, unsigned nth)
 {
-	size_t align = 1UL << workload_random(random) % 23;
+	size_t align = 1UL << xorshift32(random) % 23;
 
 	(void)nth;
-	return (struct vmalloc_request){(workload_random(random) % 10 + 1) << PAGE_SHIFT, align,
+	return (struct vmalloc_request){(xorshift32(random) % 10 + 1) << PAGE_SHIFT, align,
 	                                GFP_KERNEL | __GFP_ZERO};
-}
-
-/* The two with an alignment are measured with zeroing and without. */
-static ALWAYS_INLINE struct vmalloc_request fix_align_dirty_request(uint32_t *random, unsigned nth)
-{
-	struct vmalloc_request want = fix_align_request(random, nth);
-	want.gfp = GFP_KERNEL;
-	return want;
-}
-
-static ALWAYS_INLINE struct vmalloc_request random_size_align_dirty_request(uint32_t *random, unsigned nth)
-{
-	struct vmalloc_request want = random_size_align_request(random, nth);
-	want.gfp = GFP_KERNEL;
-	return want;
 }
 
 enum { ALIGN_SHIFTS = 64 };
@@ -108,46 +86,64 @@ static ALWAYS_INLINE struct vmalloc_request align_shift_request(unsigned shift)
 	return (struct vmalloc_request){PAGE_SIZE, 1UL << shift, GFP_KERNEL | __GFP_NOWARN};
 }
 
-static const struct vmalloc_workload fix_size_workload = {.name = "fix_size",
-                                                          .rounds = 100000,
-                                                          .written = true,
-                                                          .requests = 1,
-                                                          .request = fix_size_request},
-                                     full_fit_workload = {.name = "full_fit",
-                                                          .rounds = 20000,
-                                                          .staying = 8192,
-                                                          .spaced = true,
-                                                          .written = true,
-                                                          .requests = 1,
-                                                          .request = fix_size_request},
-                                     long_busy_list_workload = {.name = "long_busy_list",
-                                                                .rounds = 10000,
-                                                                .staying = 15000,
-                                                                .written = true,
-                                                                .requests = 2,
-                                                                .request = long_busy_list_request},
-                                     random_size_workload = {.name = "random_size",
-                                                             .rounds = 20000,
-                                                             .written = true,
-                                                             .requests = 1,
-                                                             .request = random_size_request},
-                                     fix_align_workload = {.name = "fix_align",
-                                                           .rounds = 20000,
-                                                           .requests = 1,
-                                                           .request = fix_align_request},
-                                     fix_align_dirty_workload = {.name = "fix_align.dirty",
-                                                                 .rounds = 20000,
-                                                                 .requests = 1,
-                                                                 .request = fix_align_dirty_request},
-                                     random_size_align_workload = {.name = "random_size_align",
-                                                                   .rounds = 20000,
-                                                                   .requests = 1,
-                                                                   .request = random_size_align_request},
-                                     random_size_align_dirty_workload = {
-                                             .name = "random_size_align.dirty",
-                                             .rounds = 20000,
-                                             .requests = 1,
-                                             .request = random_size_align_dirty_request};
+static const struct vmalloc_workload fix_size_workload = {
+        .name = "fix_size",
+        .rounds = 100000,
+        .written = true,
+        .requests = 1,
+        .request = fix_size_request,
+};
+static const struct vmalloc_workload full_fit_workload = {
+        .name = "full_fit",
+        .rounds = 20000,
+        .staying = 8192,
+        .spaced = true,
+        .written = true,
+        .requests = 1,
+        .request = fix_size_request,
+};
+static const struct vmalloc_workload long_busy_list_workload = {
+        .name = "long_busy_list",
+        .rounds = 10000,
+        .staying = 15000,
+        .written = true,
+        .requests = 2,
+        .request = long_busy_list_request,
+};
+static const struct vmalloc_workload random_size_workload = {
+        .name = "random_size",
+        .rounds = 20000,
+        .written = true,
+        .requests = 1,
+        .request = random_size_request,
+};
+static const struct vmalloc_workload fix_align_workload = {
+        .name = "fix_align",
+        .rounds = 20000,
+        .requests = 1,
+        .request = fix_align_request,
+};
+static const struct vmalloc_workload random_size_align_workload = {
+        .name = "random_size_align",
+        .rounds = 20000,
+        .requests = 1,
+        .request = random_size_align_request,
+};
+/* The two with an alignment are measured with zeroing and without. */
+static const struct vmalloc_workload fix_align_dirty_workload = {
+        .name = "fix_align.dirty",
+        .rounds = 20000,
+        .dirty = true,
+        .requests = 1,
+        .request = fix_align_request,
+};
+static const struct vmalloc_workload random_size_align_dirty_workload = {
+        .name = "random_size_align.dirty",
+        .rounds = 20000,
+        .dirty = true,
+        .requests = 1,
+        .request = random_size_align_request,
+};
 
 /* The request as a caller would make it, who does not mind where in the window. */
 static ALWAYS_INLINE void *workload_vmalloc(struct vmalloc_request want)
@@ -169,8 +165,12 @@ static ALWAYS_INLINE void workload_round(const struct vmalloc_workload *workload
 {
 	void *areas[WORKLOAD_REQUESTS_MAX];
 
-	for (unsigned i = 0; i < workload->requests; i++)
-		areas[i] = server->take(workload->request(random, i), workload->written);
+	for (unsigned i = 0; i < workload->requests; i++) {
+		struct vmalloc_request want = workload->request(random, i);
+		if (workload->dirty)
+			want.gfp &= ~__GFP_ZERO;
+		areas[i] = server->take(want, workload->written);
+	}
 	for (unsigned i = 0; i < workload->requests; i++)
 		server->give(areas[i]);
 }
