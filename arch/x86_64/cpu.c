@@ -91,31 +91,36 @@ enum { RANDOM_ATTEMPTS = 10 };
 
 static bool rdseed(uint64_t *value)
 {
-	uint64_t got;
-	bool valid = false;
-	for (unsigned i = 0; i < RANDOM_ATTEMPTS && !valid; i++)
-		__asm__ volatile("rdseed %0" : "=r"(got), "=@ccc"(valid) : :);
-	if (valid)
-		*value = got;
+	bool valid;
+	__asm__ volatile("rdseed %0" : "=r"(*value), "=@ccc"(valid));
 	return valid;
 }
 
 static bool rdrand(uint64_t *value)
 {
-	uint64_t got;
-	bool valid = false;
-	for (unsigned i = 0; i < RANDOM_ATTEMPTS && !valid; i++)
-		__asm__ volatile("rdrand %0" : "=r"(got), "=@ccc"(valid) : :);
-	if (valid)
-		*value = got;
+	bool valid;
+	__asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(valid));
 	return valid;
+}
+
+static bool insist(bool (*draw)(uint64_t *value), uint64_t *value)
+{
+	uint64_t got;
+
+	for (unsigned i = 0; i < RANDOM_ATTEMPTS; i++) {
+		if (draw(&got)) {
+			*value = got;
+			return true;
+		}
+	}
+	return false;
 }
 
 const char *cpu_random(uint64_t *value)
 {
-	if (cpu_features.rdseed && rdseed(value))
+	if (cpu_features.rdseed && insist(rdseed, value))
 		return "RDSEED";
-	if (cpu_features.rdrand && rdrand(value))
+	if (cpu_features.rdrand && insist(rdrand, value))
 		return "RDRAND";
 	return NULL;
 }
