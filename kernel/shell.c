@@ -72,42 +72,6 @@ static void read_line(char line[LINE_MAX + 1])
 
 static void help(const char *rest);
 
-static void show_buddyinfo(const char *rest)
-{
-	(void)rest;
-	buddyinfo_dump(&console);
-}
-
-static void show_slabinfo(const char *rest)
-{
-	(void)rest;
-	slabinfo_dump(&console);
-}
-
-static void show_vmallocinfo(const char *rest)
-{
-	(void)rest;
-	vmallocinfo_dump(&console);
-}
-
-static void show_meminfo(const char *rest)
-{
-	(void)rest;
-	meminfo_dump(&console);
-}
-
-static void show_memmap(const char *rest)
-{
-	(void)rest;
-	memory_map_dump(&console);
-}
-
-static void show_layout(const char *rest)
-{
-	(void)rest;
-	layout_dump(&console);
-}
-
 static void show_ptdump(const char *rest)
 {
 	(void)rest;
@@ -121,18 +85,6 @@ static bool parse_address(const char *text, uint64_t *address)
 		return true;
 	*address = *text ? symbol_address(text) : 0;
 	return *address != 0;
-}
-
-static void show_cpus(const char *rest)
-{
-	(void)rest;
-	cpus_dump(&console);
-}
-
-static void show_locks(const char *rest)
-{
-	(void)rest;
-	lock_graph_dump(&console);
 }
 
 /* "START END", both numbers. */
@@ -209,25 +161,27 @@ static void reboot(const char *rest)
 
 static const struct command {
 	const char *name, *what;
-	void (*run)(const char *rest);
+	void (*run)(const char *rest); /* or, of what takes no argument and shows something: */
+	void (*dump)(struct printer *out);
 } commands[] = {
-        {"help", "this list", help},
-        {"buddyinfo", "free blocks per zone and order", show_buddyinfo},
-        {"slabinfo", "object caches", show_slabinfo},
-        {"vmallocinfo", "areas of the vmalloc window", show_vmallocinfo},
-        {"vmap", "[START END]: a picture of the vmalloc window", show_vmap},
-        {"meminfo", "how memory is used", show_meminfo},
-        {"memmap", "physical memory, and what is reserved in it", show_memmap},
-        {"layout", "the kernel's address space", show_layout},
-        {"ptdump", "every range that is mapped: how, where to, and what for", show_ptdump},
-        {"cpus", "who is online, and what all have counted", show_cpus},
-        {"locks", "the orders in which locks were taken: debug build", show_locks},
-        {"whatis", "ADDRESS or FUNCTION: what lies there", whatis},
-        {"verify", "check every invariant of the memory subsystem", verify},
-        {"test", "[GLOB]: run the tests that match", run_tests},
-        {"crash", "NAME: make a mistake on purpose", crash},
-        {"exit", "leave the shell: QEMU ends if the command line says exit, else the CPU halts", leave},
-        {"reboot", "reset the machine", reboot},
+        {"help", "this list", .run = help},
+        {"buddyinfo", "free blocks per zone and order", .dump = buddyinfo_dump},
+        {"slabinfo", "object caches", .dump = slabinfo_dump},
+        {"vmallocinfo", "areas of the vmalloc window", .dump = vmallocinfo_dump},
+        {"vmap", "[START END]: a picture of the vmalloc window", .run = show_vmap},
+        {"meminfo", "how memory is used", .dump = meminfo_dump},
+        {"memmap", "physical memory, and what is reserved in it", .dump = memory_map_dump},
+        {"layout", "the kernel's address space", .dump = layout_dump},
+        {"ptdump", "every range that is mapped: how, where to, and what for", .run = show_ptdump},
+        {"cpus", "who is online, and what all have counted", .dump = cpus_dump},
+        {"locks", "the orders in which locks were taken: debug build", .dump = lock_graph_dump},
+        {"whatis", "ADDRESS or FUNCTION: what lies there", .run = whatis},
+        {"verify", "check every invariant of the memory subsystem", .run = verify},
+        {"test", "[GLOB]: run the tests that match", .run = run_tests},
+        {"crash", "NAME: make a mistake on purpose", .run = crash},
+        {"exit", "leave the shell: QEMU ends if the command line says exit, else the CPU halts",
+         .run = leave},
+        {"reboot", "reset the machine", .run = reboot},
 };
 
 static void help(const char *rest)
@@ -257,10 +211,14 @@ static void run_line(char *line)
 		return;
 	const char *rest = split_word(line);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (strcmp(commands[i].name, line) == 0) {
-			commands[i].run(rest);
-			return;
-		}
+		const struct command *command = &commands[i];
+		if (strcmp(command->name, line) != 0)
+			continue;
+		if (command->dump)
+			command->dump(&console);
+		else
+			command->run(rest);
+		return;
 	}
 	kprintf("%s: unknown; try help\n", line);
 }
