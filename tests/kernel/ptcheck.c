@@ -2,17 +2,11 @@
  * The kernel's side of `make ptcheck`: what it believes it has mapped, for tools/ptcheck.py to compare with what the machine
  * has.
  *
- * A model is a list of pieces: virtual range, physical start, access, memory type, level of leaves. It is told each request and
- * whether it was met, and never reads a page table. The only thing that it cannot know is which frames vmalloc() took:
- * vmalloc_to_pfn() tells, when they are new, and two words written through each address bear it out.
+ * That is two models (ptcheck_model.h). The only thing that they cannot know is which frames vmalloc() took: vmalloc_to_pfn()
+ * tells, when they are new, and two words written through each address bear it out.
  *
  *	window   all that this test has in the vmalloc window: areas, and a region of raw page-table operations
  *	direct   by physical address, the frames of which the direct map's pages are changed; the level is not promised
- *
- * M1  Pieces are sorted, not empty, and do not overlap.
- * M2  A piece consists of whole leaves of its level.
- *
- * Cutting a piece within a leaf cuts the leaf into 512 smaller ones, again and again, as splitting does.
  *
  * In the debug build, every so often one allocation of an operation is refused: if the call says that it failed, it must have
  * changed nothing.
@@ -28,6 +22,7 @@
  *	ready BATCH TABLES                         waits; so many tables belong to the kernel
  */
 #include <test/ptcheck.h>
+#include "ptcheck_model.h"
 #include <arch/cpu.h>
 #include <arch/devices.h>
 #include <arch/directmap.h>
@@ -46,7 +41,6 @@
 enum { SLOTS = 24, AREA_PAGES_MAX = 24, BLOCK_ORDER_MAX = 4, LEAF_ORDER = 9, LARGE_MAX = 2 };
 enum { OPERATIONS_MIN = 4, OPERATIONS_MAX = 12 }; /* in a batch */
 enum { VERIFY_EVERY = 32 };                       /* batches */
-enum { MODEL_ORDER = 6 };                         /* 256 KiB of pieces for each model */
 enum { MAP_LEAVES_MAX = 600, LEAVES_MAX = 1500 };
 
 #define REGION_SIZE (4 * PUD_SIZE)
@@ -67,199 +61,7 @@ static struct printer serial_line = {.write = serial_line_write};
 
 #define tell(...) print(&serial_line, __VA_ARGS__)
 
-/* ---- Models ------------------------------------------------------------------------------------------------------- */
-
-enum access { WRITE = 1, EXEC = 2, HIDDEN = 4 };
-
-struct piece {
-	uint64_t start, end, pa;
-	uint32_t serial;
-	uint8_t access;
-	uint8_t type;  /* enum memory_type */
-	uint8_t level; /* 0: not promised */
-};
-
-struct model {
-	struct page *memory;
-	struct piece *at;
-	size_t count;
-};
-
-static const size_t model_capacity = (PAGE_SIZE << MODEL_ORDER) / sizeof(struct piece);
-
-static bool model_init(struct model *model)
-{
-	model->memory = alloc_pages(GFP_KERNEL, MODEL_ORDER);
-	model->at = model->memory ? page_address(model->memory) : NULL;
-	model->count = 0;
-	return model->memory;
-}
-
-static void model_destroy(struct model *model)
-{
-	if (model->memory)
-		__free_pages(model->memory, MODEL_ORDER);
-}
-
-/* Of a 512th of which the next larger consists. */
-static uint64_t leaf_size(unsigned level)
-{
-	return level > 1 ? 512 * leaf_size(level - 1) : PAGE_SIZE;
-}
-
-static uint64_t piece_leaves(const struct piece *piece)
-{
-	return (piece->end - piece->start) / leaf_size(piece->level);
-}
-
-/* The first piece that ends above `address`. */
-static size_t model_find(const struct model *model, uint64_t address)
-{
-	size_t low = 0, high = model->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (model->at[middle].end > address)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
-}
-
-static void model_insert(struct model *model, size_t i, struct piece piece)
-{
-	ASSERT(model->count < model_capacity);
-	memmove(&model->at[i + 1], &model->at[i], (model->count - i) * sizeof(piece));
-	model->at[i] = piece;
-	model->count++;
-}
-
-static void model_add(struct model *model, struct piece piece)
-{
-	size_t i = model_find(model, piece.start);
-
-	ASSERT(i == model->count || model->at[i].start >= piece.end);
-	model_insert(model, i, piece);
-}
-
-/* at[i] ends at `edge`, within it, and at[i + 1] goes on. */
-static void model_part(struct model *model, size_t i, uint64_t edge)
-{
-	struct piece rest = model->at[i];
-
-	rest.pa += edge - rest.start;
-	rest.start = edge;
-	model->at[i].end = edge;
-	model_insert(model, i + 1, rest);
-}
-
-static void model_cut(struct model *model, uint64_t edge)
-{
-	for (;;) {
-		size_t i = model_find(model, edge);
-		if (i == model->count || model->at[i].start >= edge)
-			return;
-		uint64_t size = leaf_size(model->at[i].level), leaf = align_down(edge, size);
-		if (leaf == edge) {
-			model_part(model, i, edge);
-			return;
-		}
-		if (leaf > model->at[i].start)
-			model_part(model, i++, leaf);
-		if (leaf + size < model->at[i].end)
-			model_part(model, i, leaf + size);
-		model->at[i].level--;
-	}
-}
-
-/* Whole pieces make up `range` afterwards: from the one returned to the first that begins at its end or above. */
-static size_t model_isolate(struct model *model, struct vrange range)
-{
-	model_cut(model, range.start.raw);
-	model_cut(model, range.end.raw);
-	return model_find(model, range.start.raw);
-}
-
-static void model_remove(struct model *model, struct vrange range)
-{
-	size_t first = model_isolate(model, range), last = first;
-
-	while (last < model->count && model->at[last].start < range.end.raw)
-		last++;
-	memmove(&model->at[first], &model->at[last], (model->count - last) * sizeof(struct piece));
-	model->count -= last - first;
-}
-
-struct access_change {
-	uint8_t clear, set;
-};
-
-static void model_change(struct model *model, struct vrange range, struct access_change change)
-{
-	for (size_t i = model_isolate(model, range); i < model->count && model->at[i].start < range.end.raw;
-	     i++)
-		model->at[i].access = (uint8_t)((model->at[i].access & ~change.clear) | change.set);
-}
-
-static bool model_is_free(const struct model *model, struct vrange range)
-{
-	size_t i = model_find(model, range.start.raw);
-	return i == model->count || model->at[i].start >= range.end.raw;
-}
-
-/* Some page in `range` may be accessed so. */
-static bool model_any(const struct model *model, struct vrange range, enum access access)
-{
-	for (size_t i = model_find(model, range.start.raw);
-	     i < model->count && model->at[i].start < range.end.raw; i++)
-		if (model->at[i].access & access)
-			return true;
-	return false;
-}
-
-/* The largest leaf of at most `max_level` that fits at the beginning. */
-static unsigned first_level(const struct piece *rest, unsigned max_level)
-{
-	unsigned level = max_level;
-
-	while (level > 1 && (!is_aligned(rest->start | rest->pa, leaf_size(level)) ||
-	                     rest->end - rest->start < leaf_size(level)))
-		level--;
-	return level;
-}
-
-/* Mapped with the largest leaves possible. Adds them to `model`, unless it is NULL. How many there are. */
-static size_t model_map(struct model *model, struct piece rest, unsigned max_level)
-{
-	struct piece run = {0};
-	size_t leaves = 0;
-
-	for (; rest.start < rest.end; leaves++) {
-		struct piece leaf = rest;
-		leaf.level = (uint8_t)first_level(&rest, max_level);
-		leaf.end = rest.start + leaf_size(leaf.level);
-		rest.start = leaf.end;
-		rest.pa += leaf.end - leaf.start;
-		if (run.level == leaf.level) {
-			run.end = leaf.end;
-			continue;
-		}
-		if (model && run.level)
-			model_add(model, run);
-		run = leaf;
-	}
-	if (model && run.level)
-		model_add(model, run);
-	return leaves;
-}
-
-static bool continues(const struct piece *next, const struct piece *piece)
-{
-	return next->start == piece->end && next->pa == piece->pa + (piece->end - piece->start) &&
-	       next->serial == piece->serial && next->access == piece->access && next->type == piece->type &&
-	       next->level == piece->level;
-}
+/* ---- What is told ------------------------------------------------------------------------------------------------- */
 
 static const char *access_name(unsigned access)
 {
@@ -286,16 +88,6 @@ static void tell_alias(const struct piece *piece)
 	if (piece->access != WRITE)
 		tell("alias %lx %lx %s\n", piece->start, piece->end - piece->start,
 		     access_name(piece->access));
-}
-
-static void model_tell(const struct model *model, void (*tell_piece)(const struct piece *piece))
-{
-	for (size_t i = 0; i < model->count;) {
-		struct piece joined = model->at[i++];
-		for (; i < model->count && continues(&model->at[i], &joined); i++)
-			joined.end = model->at[i].end;
-		tell_piece(&joined);
-	}
 }
 
 /* ---- What the operations have to do with ------------------------------------------------------------------------- */
