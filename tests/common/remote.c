@@ -3,6 +3,8 @@
 #include <lib/align.h>
 #include <lib/printer.h>
 #include <lib/string.h>
+#include <mm/memblock.h>
+#include <mm/mm.h>
 #include <mm/vmalloc.h>
 #include <test/test.h>
 
@@ -71,4 +73,10 @@ const char *relocated(const char *words)
 	}
 	moved[length] = '\0';
 	return *words ? "(too long to be relocated)" : moved;
+}
+
+uint64_t no_ram(void)
+{
+	const struct memblock_ranges *ram = &mm_memblock()->ram;
+	return align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
 }

@@ -14,6 +14,12 @@
 uintptr_t remote(void);
 uintptr_t remote_for(size_t size);
 
+/* Physical addresses above all RAM, at a multiple of 1 GiB. */
+uint64_t no_ram(void);
+
+/* An address in the kernel's image that is no function of interest, as a caller. */
+#define SOMEWHERE ((const void *)0xffffffff80001234UL)
+
 /* Skips the case if the window is of less than `size` bytes, which it needs for the reason given. */
 void need_window(size_t size, const char *why);
 

@@ -3,11 +3,11 @@
  * trace, and that the verifier sees each kind of damage. No device is touched: nothing need be there.
  */
 #include <lib/rng.h>
-#include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
 #include <expect_broken.h>
+#include <scarcity.h>
 #include <no_trace.h>
 #include <remote.h>
 #include <test/test.h>
@@ -30,13 +30,6 @@ static const struct call {
 };
 
 /* ---- Helpers ------------------------------------------------------------------------------------------------------ */
-
-/* Physical addresses above all RAM, at a multiple of 1 GiB. */
-static uint64_t no_ram(void)
-{
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	return align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
-}
 
 static struct translation leaf_at(const void *address)
 {
@@ -353,23 +346,14 @@ static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 	}
 }
 
-static bool take_nothing(struct page_source *source, paddr_t *frame)
-{
-	(void)source, (void)frame;
-	return false;
-}
-
 static void without_tables_the_registry_forgets_the_mapping_again(void)
 {
-	struct page_source *source = kernel_pagetable.source;
-	struct page_source barren = {take_nothing, source->give};
-
 	need_window(4 * PGD_SIZE, "maps devices of more than 1 GiB");
 	remember_memory();
 	test_warnings_begin();
-	kernel_pagetable.source = &barren;
+	take_all_tables(NULL);
 	void *device = ioremap(no_ram(), PUD_SIZE + PAGE_SIZE);
-	kernel_pagetable.source = source;
+	give_tables();
 	assert_int_equal(test_warnings_end(), 1);
 	assert_null(device);
 	assert_matches(test_warning_last(), "ioremap: * bytes, gfp 0x8, from *: no page-table page");

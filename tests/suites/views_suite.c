@@ -5,7 +5,6 @@
  */
 #include <lib/align.h>
 #include <lib/rng.h>
-#include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/pagetable_check.h>
 #include <mm/ptdump.h>
@@ -17,8 +16,6 @@
 #include "../../mm/vmalloc_internal.h"
 #include "failing_source.h"
 #include "pagetable_model.h"
-
-#define SOMEWHERE ((const void *)0xffffffff80001234UL) /* as a caller */
 
 /* ---- Reading lines ------------------------------------------------------------------------------------------------ */
 
@@ -303,12 +300,6 @@ static void *take_at(size_t page, size_t pages, unsigned long flags)
 }
 
 /* Physical addresses above all RAM. */
-static uint64_t no_ram(void)
-{
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	return align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
-}
-
 static void ptdump_says_how_an_area_is_mapped_and_for_whom(void)
 {
 	struct page *pages[2];

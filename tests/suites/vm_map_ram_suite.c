@@ -6,6 +6,7 @@
 #include <arch/smp.h>
 #include <expect_broken.h>
 #include <expected.h>
+#include <scarcity.h>
 #include <no_trace.h>
 #include <mm/ioremap.h>
 #include <mm/mm.h>
@@ -383,25 +384,17 @@ static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 	assert_true(reasons[0] && reasons[1] && reasons[2]);
 }
 
-static bool take_nothing(struct page_source *source, paddr_t *frame)
-{
-	(void)source, (void)frame;
-	return false;
-}
-
 static void without_tables_there_is_no_block_but_what_is_there_goes_on(void)
 {
-	struct page_source *source = kernel_pagetable.source;
-	struct page_source barren = {take_nothing, source->give};
 	static const unsigned counts[] = {1, FRAMES};
 	char *mapping;
 
 	for (size_t n = 0; n < ARRAY_SIZE(counts); n++) {
 		remember_memory();
 		test_warnings_begin();
-		kernel_pagetable.source = &barren;
+		take_all_tables(NULL);
 		mapping = vm_map_ram(frames, counts[n], NUMA_NO_NODE);
-		kernel_pagetable.source = source;
+		give_tables();
 		if (mapping) /* the large one may have lain beside others, in tables that are there */
 			vm_unmap_ram(mapping, counts[n]);
 		assert_int_equal(test_warnings_end(), mapping ? 0 : 1);
@@ -412,9 +405,9 @@ static void without_tables_there_is_no_block_but_what_is_there_goes_on(void)
 		assert_like_before();
 	}
 	char *first = map(1);
-	kernel_pagetable.source = &barren;
+	take_all_tables(NULL);
 	mapping = vm_map_ram(frames, 64, NUMA_NO_NODE);
-	kernel_pagetable.source = source;
+	give_tables();
 	assert_non_null(mapping);
 	vm_unmap_ram(mapping, 64);
 	vm_unmap_ram(first, 1);
@@ -423,16 +416,14 @@ static void without_tables_there_is_no_block_but_what_is_there_goes_on(void)
 /* A block that cannot be had does not cost the one that is there: what fits into it still does. */
 static void a_block_that_cannot_be_had_leaves_this_cpu_its_old_one(void)
 {
-	struct page_source *source = kernel_pagetable.source;
-	struct page_source barren = {take_nothing, source->give};
 	char *first = map(1);
 
 	for (unsigned n = 0; n < LARGEST_A_BLOCK; n++)
 		held[n] = map(63);
 	test_warnings_begin();
-	kernel_pagetable.source = &barren;
+	take_all_tables(NULL);
 	char *refused = vm_map_ram(frames, 64, NUMA_NO_NODE);
-	kernel_pagetable.source = source;
+	give_tables();
 	assert_int_equal(test_warnings_end(), 1);
 	assert_null(refused);
 	char *last = map(50);

@@ -17,8 +17,7 @@
 #include "vm_access.h"
 
 enum { ORDER = 9, BLOCK = 1 << ORDER }; /* pages of a large leaf */
-#define QUIET     (GFP_KERNEL | __GFP_NOWARN)
-#define SOMEWHERE ((const void *)0xffffffff80001234UL)
+#define QUIET (GFP_KERNEL | __GFP_NOWARN)
 
 static struct hoard hoard;
 static struct page *frames[4 * BLOCK + 3];

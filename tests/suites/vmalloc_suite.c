@@ -7,7 +7,6 @@
 #include <arch/smp.h>
 #include <mm/fault_inject.h>
 #include <mm/kmalloc.h>
-#include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
@@ -19,9 +18,8 @@
 #include "../../mm/vmalloc_internal.h"
 #include "vm_access.h"
 
-#define MIB       (1UL << 20)
-#define QUIET     (GFP_KERNEL | __GFP_NOWARN)
-#define SOMEWHERE ((const void *)0xffffffff80001234UL) /* as a caller */
+#define MIB   (1UL << 20)
+#define QUIET (GFP_KERNEL | __GFP_NOWARN)
 
 static char words[1024];
 
@@ -408,12 +406,6 @@ static void frames_that_cannot_be_given_away_are_reported_and_stay(void)
 }
 
 /* Physical addresses above all RAM, at a multiple of 2 MiB. */
-static uint64_t no_ram(void)
-{
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	return align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
-}
-
 static void a_bare_area_is_filled_by_its_owner_and_emptied_with_it(void)
 {
 	remember_memory();

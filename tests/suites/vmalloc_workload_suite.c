@@ -20,8 +20,6 @@
 #include "pagetable_model.h"
 #include "vm_access.h"
 
-#define SOMEWHERE ((const void *)0xffffffff80001234UL) /* as a caller */
-
 /* A case is to take a second at most, emulated or under the sanitizers. */
 enum { ROUNDS_LEFT_OUT = IS_DEBUG ? 16 : 4, STAYING_LEFT_OUT = IS_DEBUG ? 16 : 1 };
 
