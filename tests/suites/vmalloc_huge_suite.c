@@ -493,7 +493,7 @@ static void a_mapping_of_several_parts_is_all_or_nothing(void)
 	for (size_t left = 0; !area; left += 2) {
 		bool as_ram = left & 2;
 		test_step(left);
-		mm_fingerprint(&before);
+		remember_memory();
 		hoard_take(&hoard, QUIET | __GFP_HIGH, left);
 		test_warnings_begin();
 		area = map_parts(list, PAGES, as_ram);
