@@ -71,35 +71,41 @@ void warn_limit_tell_all(struct warn_limit *limit, struct printer *out)
 	tell(&limit->others, out);
 }
 
-/* The slot of `kind`, taken over if need be; NULL if there is none to be had. */
+/* W2: may another kind have it? */
+static bool is_free(const struct warn_limit *limit, const struct warn_kind *slot, uint64_t now)
+{
+	return is_over(limit, slot, now) && !__atomic_load_n(&slot->suppressed, __ATOMIC_RELAXED);
+}
+
+/* The slot of `kind`, taken over if need be; that of all others if there is none to be had. */
 static struct warn_kind *find_slot(struct warn_limit *limit, uint64_t kind, const char *text, uint64_t now)
 {
 	/* Whoever is overtaken looks again; but not for ever. */
 	for (unsigned tries = 0; tries < WARN_KINDS; tries++) {
-		struct warn_kind *spare = NULL;
+		unsigned spare = WARN_KINDS;
 		uint64_t spare_kind = 0;
 		for (unsigned i = 0; i < WARN_KINDS; i++) {
 			struct warn_kind *slot = &limit->kinds[i];
 			uint64_t found = __atomic_load_n(&slot->kind, __ATOMIC_ACQUIRE);
 			if (found == kind)
 				return slot;
-			if (!spare && (!found || (is_over(limit, slot, now) &&
-			                          !__atomic_load_n(&slot->suppressed, __ATOMIC_RELAXED)))) {
-				spare = slot;
+			if (spare == WARN_KINDS && (!found || is_free(limit, slot, now))) {
+				spare = i;
 				spare_kind = found;
 			}
 		}
-		if (!spare)
-			return NULL;
-		if (__atomic_compare_exchange_n(&spare->kind, &spare_kind, kind, false, __ATOMIC_ACQ_REL,
+		if (spare == WARN_KINDS)
+			break;
+		struct warn_kind *taken = &limit->kinds[spare];
+		if (__atomic_compare_exchange_n(&taken->kind, &spare_kind, kind, false, __ATOMIC_ACQ_REL,
 		                                __ATOMIC_RELAXED)) {
-			format_buffer(spare->excerpt, sizeof(spare->excerpt), "%s", text);
+			format_buffer(taken->excerpt, sizeof(taken->excerpt), "%s", text);
 			if (!spare_kind)
-				__atomic_store_n(&spare->since, now, __ATOMIC_RELAXED);
-			return spare;
+				__atomic_store_n(&taken->since, now, __ATOMIC_RELAXED);
+			return taken;
 		}
 	}
-	return NULL;
+	return &limit->others;
 }
 
 /* Begins a new window if the last one is over. */
@@ -116,8 +122,6 @@ bool warn_limit_admit(struct warn_limit *limit, const char *text, uint64_t now, 
 {
 	warn_limit_tell(limit, now, out);
 	struct warn_kind *slot = find_slot(limit, kind_of(text), text, now);
-	if (!slot)
-		slot = &limit->others;
 	renew(limit, slot, now);
 	if (__atomic_fetch_add(&slot->shown, 1, __ATOMIC_RELAXED) < WARN_BURST)
 		return true;

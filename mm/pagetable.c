@@ -299,6 +299,12 @@ static void give_dropped(struct pagetable *pt, struct clearing *clearing)
 	}
 }
 
+static void note_flushed(const struct page_list *frames)
+{
+	for (uint32_t n = frames->head; n != PFN_NONE; n = pfn_to_page(pfn(n))->next)
+		pfn_to_page(pfn(n))->unflushed = false;
+}
+
 /* The order that matters: clear, flush, only then give back. */
 static void clear_locked(struct pagetable *pt, struct vrange range, struct page_list *frames)
 {
@@ -309,9 +315,8 @@ static void clear_locked(struct pagetable *pt, struct vrange range, struct page_
 	clear_walk(pt, &clearing, range);
 	if (clearing.cleared && flush_site(FLUSH_UNMAP))
 		tlb_flush_range(range);
-	for (uint32_t n = frames ? frames->head : PFN_NONE; IS_DEBUG && n != PFN_NONE;
-	     n = pfn_to_page(pfn(n))->next)
-		pfn_to_page(pfn(n))->unflushed = false;
+	if (IS_DEBUG && frames)
+		note_flushed(frames);
 	give_dropped(pt, &clearing);
 }
 

@@ -21,7 +21,7 @@
 enum { COLUMNS = 64, ROWS = 16, CELLS = COLUMNS * ROWS };
 
 static const char kinds[] = "~#sq|.";
-enum { LAZY, BUSY, SPARE, QUARANTINED, GUARD, FREE }; /* places in kinds[] */
+enum kind { LAZY, BUSY, SPARE, QUARANTINED, GUARD, FREE }; /* places in kinds[] */
 
 struct picture {
 	struct vrange va;  /* what is drawn, in whole pages */
@@ -30,7 +30,7 @@ struct picture {
 };
 
 /* [start, end) as far as it is drawn. */
-static void paint(struct picture *picture, uintptr_t start, uintptr_t end, char kind)
+static void paint(struct picture *picture, uintptr_t start, uintptr_t end, enum kind kind)
 {
 	uint64_t base = picture->va.start.raw;
 

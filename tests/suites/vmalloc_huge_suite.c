@@ -4,7 +4,6 @@
  */
 #include <arch/machine.h>
 #include <mm/fault_inject.h>
-#include <mm/kmalloc.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/set_memory.h>
@@ -482,11 +481,10 @@ static void unmap_parts(char *area, unsigned pages, bool as_ram)
 static void a_mapping_of_several_parts_is_all_or_nothing(void)
 {
 	enum { PART = 4096, PAGES = 2 * PART + 3, TABLES = PAGES / BLOCK };
-	struct page **list = kmalloc(PAGES * sizeof(*list), GFP_KERNEL);
+	static struct page *list[PAGES];
 	unsigned refused = 0;
 	char *area = NULL;
 
-	assert_non_null(list);
 	take_block(frames, 1);
 	for (size_t page = 0; page < PAGES; page++)
 		list[page] = frames[page / PART & 1];
@@ -508,7 +506,6 @@ static void a_mapping_of_several_parts_is_all_or_nothing(void)
 	}
 	assert_at_least(refused, TABLES / 2);
 	__free_pages(frames[0], 1);
-	kfree(list);
 }
 
 /* ---- At random ---- */

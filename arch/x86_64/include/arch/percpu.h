@@ -38,7 +38,7 @@ static inline struct cpu *this_cpu(void)
 /* A field that is constant once the CPU runs, in one instruction: id or pages. */
 #define this_cpu_read(field)                                                                   \
 	({                                                                                     \
-		__typeof__(((struct cpu *)NULL)->field) value_;                                \
+		__typeof__(this_cpu()->field) value_;                                          \
 		__asm__("mov %%gs:%c1, %0" : "=r"(value_) : "i"(offsetof(struct cpu, field))); \
 		value_;                                                                        \
 	})

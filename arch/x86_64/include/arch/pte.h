@@ -138,6 +138,8 @@ static inline pgprot_t pgprot_writethrough(pgprot_t prot)
 /* Bytes that one entry of `level` (1..5) spans. */
 static inline uint64_t pt_level_size(unsigned level)
 {
+	if (level - 1 >= PT_LEVELS_MAX)
+		__builtin_unreachable();
 	return 1ULL << (PAGE_SHIFT + PT_INDEX_BITS * (level - 1));
 }
 
