@@ -63,9 +63,6 @@ struct mutex caches_mutex = MUTEX_INIT("cache list");
 struct list_head caches = LIST_HEAD_INIT(caches);
 static uint64_t next_cache_id; /* (caches_mutex) */
 
-/* Objects per lock round of the bulk calls, and pairs of them on the stack: interrupts wait for some 2,000 instructions. */
-enum { BULK_BATCH = 32 };
-
 _Static_assert(SLAB_OBJECT_MAX << SLAB_WASTE_SHIFT <= PAGE_SIZE << SLAB_ORDER_MAX, "S1 can always be had");
 _Static_assert((int)SLAB_ORDER_MAX < (int)GROUP_ORDER,
                "all entries of a slab's block are written: page.h, P3");
@@ -87,21 +84,28 @@ static void refile_locked(struct kmem_cache *cache, struct slab *slab)
 	list_move(&slab->link, &cache->slabs[fill]);
 }
 
-/* pre: the slab has a free slot. */
-static struct cpu_pair take_from_locked(struct kmem_cache *cache, struct slab *slab)
+/* Up to `count` of the slab's free slots, the lowest; how many. pre: it has one */
+static size_t take_from_locked(struct kmem_cache *cache, struct slab *slab, size_t count,
+                               struct cpu_pair *rounds)
 {
-	DEBUG_ASSERT(spin_is_held(&cache->lock));
-	unsigned word = lowest_bit(slab->free_words);
-	uint64_t free = slab->free[word];
-	unsigned slot = word * BITS_PER_WORD + lowest_bit(free);
+	size_t taken = 0;
 
-	slab->free[word] = free & (free - 1);
-	if (!slab->free[word])
-		slab->free_words &= ~(1U << word);
-	slab->nr_free--;
-	cache->nr_active++;
+	DEBUG_ASSERT(spin_is_held(&cache->lock));
+	do {
+		unsigned word = lowest_bit(slab->free_words);
+		uint64_t free = slab->free[word];
+		do {
+			rounds[taken++] = slab_round(slab, word * BITS_PER_WORD + lowest_bit(free));
+			free &= free - 1;
+		} while (free && taken < count);
+		slab->free[word] = free;
+		if (!free)
+			slab->free_words &= ~(1U << word);
+	} while (slab->free_words && taken < count);
+	slab->nr_free -= (uint16_t)taken;
+	cache->nr_active += taken;
 	refile_locked(cache, slab);
-	return slab_round(slab, slot);
+	return taken;
 }
 
 /* A slab with a free slot, one in use rather than an empty one; NULL if there is none. */
@@ -123,21 +127,35 @@ static void unlist_locked(struct kmem_cache *cache, struct slab *slab)
 	cache->nr_empty--;
 }
 
-/* Returns the slab if it has become one empty slab too many, unlisted. */
-static struct slab *put_locked(struct slab *slab, unsigned slot)
+/*
+ * The first of `count` rounds and those after it that are of the same slab: how many. One that is there already, or not
+ * free, stays away and goes to *wrong. A slab that becomes one empty slab too many goes to `surplus`.
+ */
+static size_t put_run_locked(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds,
+                             struct list_head *surplus, const struct cpu_pair **wrong)
 {
-	struct kmem_cache *cache = slab->cache;
+	struct slab *slab = round_slab(rounds[0]);
+	size_t run = 0, put = 0;
 
 	DEBUG_ASSERT(spin_is_held(&cache->lock));
-	bit_set(slab->free, slot);
-	slab->free_words |= 1U << slot / BITS_PER_WORD;
-	slab->nr_free++;
-	cache->nr_active--;
+	do {
+		unsigned slot = round_slot(slab, rounds[run]);
+		if (unlikely(bit_test(slab->free, slot) || slab->state[slot] != SLOT_FREE)) {
+			*wrong = &rounds[run];
+			continue;
+		}
+		bit_set(slab->free, slot);
+		slab->free_words |= 1U << slot / BITS_PER_WORD;
+		put++;
+	} while (++run < count && round_slab(rounds[run]) == slab);
+	slab->nr_free += (uint16_t)put;
+	cache->nr_active -= put;
 	refile_locked(cache, slab);
-	if (likely(cache->nr_empty <= SLAB_EMPTY_KEPT))
-		return NULL;
-	unlist_locked(cache, slab);
-	return slab;
+	if (unlikely(cache->nr_empty > SLAB_EMPTY_KEPT)) {
+		unlist_locked(cache, slab);
+		list_add(&slab->link, surplus);
+	}
+	return run;
 }
 
 /* ---- Debug contents ------------------------------------------------------------------------------------ */
@@ -306,7 +324,7 @@ size_t slab_take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds
 
 	irqflags_t flags = spin_lock_irqsave(&cache->lock);
 	while (taken < count && (slab = usable_locked(cache)))
-		rounds[taken++] = take_from_locked(cache, slab);
+		taken += take_from_locked(cache, slab, count - taken, rounds + taken);
 	spin_unlock_irqrestore(&cache->lock, flags);
 	return taken;
 }
@@ -319,14 +337,8 @@ size_t slab_put(struct kmem_cache *cache, size_t count, const struct cpu_pair *r
 	if (!count)
 		return 0;
 	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-	for (size_t i = 0; i < count; i++) {
-		struct slab *slab = round_slab(rounds[i]);
-		unsigned slot = round_slot(slab, rounds[i]);
-		if (unlikely(bit_test(slab->free, slot) || slab->state[slot] != SLOT_FREE))
-			wrong = &rounds[i];
-		else if (put_locked(slab, slot))
-			list_add(&slab->link, &surplus);
-	}
+	for (size_t done = 0; done < count;)
+		done += put_run_locked(cache, count - done, rounds + done, &surplus, &wrong);
 	spin_unlock_irqrestore(&cache->lock, flags);
 	if (unlikely(wrong))
 		slab_report_returned_twice(*wrong);
@@ -501,46 +513,46 @@ struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer
 
 /* ---- Many at once -------------------------------------------------------------------------------------- */
 
-/* Out of the loaded magazine, then out of slabs; all live. */
-static size_t take_many(struct kmem_cache *cache, size_t count, void **objects, gfp_t gfp, uintptr_t caller)
-{
-	struct cpu_pair rounds[BULK_BATCH];
-	size_t taken = 0, got;
-
-	while (taken < count && (rounds[0] = cpu_magazine_pop(loaded_magazine(cache))).first)
-		objects[taken++] = issue(cache, rounds[0], gfp, caller);
-	while (taken < count && (got = slab_take(cache, min_u64(count - taken, BULK_BATCH), rounds))) {
-		for (size_t i = 0; i < got; i++)
-			objects[taken++] = issue(cache, rounds[i], gfp, caller);
-	}
-	return taken;
-}
-
 size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, void **objects)
 {
 	uintptr_t caller = CALLER_ADDRESS;
 
 	if (unlikely(!request_admitted(cache, gfp, caller)))
 		return 0;
-	size_t taken = take_many(cache, count, objects, gfp, caller);
-	while (taken < count) {
-		struct cpu_pair round = magazine_alloc(cache, gfp);
-		if (!round.first) {
-			kmem_cache_free_bulk(cache, taken, objects);
-			return 0;
+	for (size_t taken = 0; taken < count; taken++) {
+		struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
+		if (unlikely(!round.first)) {
+			round = magazine_alloc(cache, gfp);
+			if (!round.first) {
+				kmem_cache_free_bulk(cache, taken, objects);
+				return 0;
+			}
 		}
-		objects[taken++] = issue(cache, round, gfp, caller);
-		taken += take_many(cache, count - taken, objects + taken, gfp, caller);
+		objects[taken] = issue(cache, round, gfp, caller);
 	}
 	return count;
+}
+
+/*
+ * Does `object` lie in the slab that another object was in a moment ago? The slab may be gone by now, and its descriptor
+ * something else. The entries of its frames are still written, so that they may be asked.
+ */
+static inline bool lies_in(const struct slab *slab, const struct kmem_cache *cache, const void *object)
+{
+	if ((uintptr_t)object - (uintptr_t)slab->base >= slab_bytes(cache))
+		return false;
+	const struct page *page = virt_to_page(object);
+	return page->type == PAGE_SLAB && page->owner == slab && slab->cache == cache;
 }
 
 void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects)
 {
 	static const char call[] = "kmem_cache_free_bulk";
+	struct slab *slab = NULL;
 
 	for (size_t i = 0; i < count; i++) {
-		struct slab *slab = decode_slab(cache, objects[i], call);
+		if (!slab || !lies_in(slab, cache, objects[i]))
+			slab = decode_slab(cache, objects[i], call);
 		free_object(slab, decode_slot(slab, objects[i], call), call, CALLER_ADDRESS);
 	}
 }
