@@ -673,7 +673,7 @@ static const struct target targets[] = {
         {"kmem_cache_alloc_bulk(4), three loaded", call_cache_alloc_bulk, LAYERED, .count = 4,
          .scene = three_are_loaded, .way = SLAB_REFILL | SLAB_MADE},
         {"kmem_cache_alloc_bulk(4), slabs have free", call_cache_alloc_bulk, LAYERED, .count = 4,
-         .scene = slabs_have_free},
+         .scene = slabs_have_free, .way = SLAB_REFILL},
         {"kmem_cache_free_bulk(4), depot full", call_cache_free_bulk, LAYERED, .count = 4, .frees = true,
          .scene = all_are_almost_full, .way = SLAB_DRAIN | SWAPPED, .maybe = SLAB_GONE},
         {"24 x kmem_cache_alloc, nothing free", call_cache_alloc, LAYERED, .count = 24,
