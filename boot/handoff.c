@@ -13,6 +13,7 @@
  *     away is kept; a map whose end or stride is in doubt is refused.
  * H4  Every string in *out ends in NUL within its array; every count is within its array.
  * H5  Whatever *out points to in loader memory is in in_use.
+ * H6  Every pixel of a framebuffer in *out lies in its range, and that range nowhere in what any range calls RAM.
  *
  * O(bytes of the block), and O(ranges) per RAM range that the symbols lie in. No state but *out; no allocation.
  */
@@ -28,7 +29,7 @@ struct handoff {
 	const uint8_t *base;
 	uint64_t reachable;
 	size_t nr_maps;
-	struct span sections; /* the last ELF tag's payload: judged when the map is known */
+	struct span sections, screen; /* the last such tags' payloads: judged when the map is known */
 };
 
 _Static_assert(BOOT_IN_USE_MAX >= BOOT_MODULES_MAX + 3, "modules, information block, symbols, strings");
@@ -139,18 +140,6 @@ static void read_module(struct boot_info *out, struct span payload)
 		            span_after(payload, sizeof(loaded)));
 		note_in_use(out, "module", module->range);
 	}
-}
-
-/* A text screen is somewhere else only by mistake, and writing there would be ours. */
-static void read_framebuffer(struct boot_info *out, struct span payload)
-{
-	enum { EGA_TEXT = 0xb8000, COLUMNS = 80, LINES = 25, LINE_BYTES = 2 * COLUMNS };
-	struct multiboot2_framebuffer screen;
-
-	if (span_copy(payload, 0, &screen, sizeof(screen)) && screen.type == MULTIBOOT2_FRAMEBUFFER_TEXT &&
-	    screen.address == EGA_TEXT && screen.width == COLUMNS && screen.height >= LINES &&
-	    screen.pitch == LINE_BYTES)
-		out->text_screen = paddr(EGA_TEXT);
 }
 
 enum { RSDP_OLD = 20, RSDP_NEW = 36 };
@@ -268,6 +257,111 @@ static void adopt_symbols(struct handoff *h)
 	note_in_use(out, "symbol strings", string_memory);
 }
 
+/* ---- the screen ---- */
+
+/* A text screen is somewhere else only by mistake, and writing there would be ours. */
+static void adopt_text_screen(struct boot_info *out, const struct multiboot2_framebuffer *screen)
+{
+	enum { EGA_TEXT = 0xb8000, COLUMNS = 80, LINES = 25, LINE_BYTES = 2 * COLUMNS };
+
+	if (screen->address == EGA_TEXT && screen->width == COLUMNS && screen->height >= LINES &&
+	    screen->pitch == LINE_BYTES)
+		out->text_screen = paddr(EGA_TEXT);
+	else
+		note_warning(out,
+		             "text screen of %ux%u, %u bytes a line, at 0x%llx: not 80x25, %d, 0x%x: ignored",
+		             screen->width, screen->height, screen->pitch,
+		             (unsigned long long)screen->address, LINE_BYTES, EGA_TEXT);
+}
+
+/* Some range that overlaps with this one is called RAM. */
+static MUST_USE bool touches_ram(const struct boot_info *out, struct prange range)
+{
+	for (size_t i = 0; i < out->nr_ranges; i++) {
+		const struct boot_range *r = &out->ranges[i];
+		if (r->type == BOOT_RAM && r->range.start.raw < range.end.raw &&
+		    r->range.end.raw > range.start.raw)
+			return true;
+	}
+	return false;
+}
+
+static MUST_USE bool fits(uint8_t position, uint8_t size, unsigned bits)
+{
+	return size && position + size <= (int)bits;
+}
+
+/* NULL, with *to filled in, or what is wrong with pixels of these colours. */
+static const char *read_pixels(struct boot_framebuffer *to, const struct multiboot2_framebuffer *screen,
+                               const struct multiboot2_colours *c)
+{
+	unsigned bytes = (screen->bits_per_cell + 7) / 8;
+	uint64_t size = (uint64_t)screen->pitch * screen->height, end;
+
+	if (bytes < 2 || bytes > 4)
+		return "pixels are not of 2 to 4 bytes";
+	if (!screen->width || !screen->height)
+		return "it is empty";
+	if (screen->pitch / bytes < screen->width)
+		return "its lines overlap";
+	if (size > BOOT_FRAMEBUFFER_MAX)
+		return "it is larger than 1 GiB";
+	if (__builtin_add_overflow(screen->address, size, &end))
+		return "it reaches past 2^64";
+	if (!fits(c->red_position, c->red_size, bytes * 8) ||
+	    !fits(c->green_position, c->green_size, bytes * 8) ||
+	    !fits(c->blue_position, c->blue_size, bytes * 8))
+		return "a colour lies outside its pixel";
+	*to = (struct boot_framebuffer){
+	        .range = prange(screen->address, end),
+	        .pitch = screen->pitch,
+	        .width = screen->width,
+	        .height = screen->height,
+	        .pixel_bytes = (uint8_t)bytes,
+	        .red = {c->red_position, c->red_size},
+	        .green = {c->green_position, c->green_size},
+	        .blue = {c->blue_position, c->blue_size},
+	};
+	return NULL;
+}
+
+static void adopt_framebuffer(struct boot_info *out, const struct multiboot2_framebuffer *screen,
+                              struct span after)
+{
+	struct multiboot2_colours colours;
+	struct boot_framebuffer found;
+	const char *fault;
+
+	if (screen->type != MULTIBOOT2_FRAMEBUFFER_RGB)
+		fault = "its type is not RGB";
+	else if (!span_copy(after, 0, &colours, sizeof(colours)))
+		fault = "its tag is cut";
+	else
+		fault = read_pixels(&found, screen, &colours);
+	if (!fault && touches_ram(out, found.range))
+		fault = "it lies in RAM";
+	if (fault)
+		note_warning(out, "framebuffer of %ux%ux%u at 0x%llx: %s: ignored", screen->width,
+		             screen->height, screen->bits_per_cell, (unsigned long long)screen->address,
+		             fault);
+	else
+		out->framebuffer = found;
+}
+
+static void adopt_screen(struct handoff *h)
+{
+	struct multiboot2_framebuffer screen;
+
+	if (!h->screen.bytes)
+		return;
+	if (!span_copy(h->screen, 0, &screen, sizeof(screen)))
+		note_warning(h->out, "framebuffer tag of %zu bytes: ignored", h->screen.size);
+	else if (screen.type == MULTIBOOT2_FRAMEBUFFER_TEXT)
+		adopt_text_screen(h->out, &screen);
+	else
+		adopt_framebuffer(h->out, &screen, span_after(h->screen, sizeof(screen)));
+}
+
 /* ---- the block ---- */
 
 static MUST_USE const char *read_tag(struct handoff *h, uint32_t type, struct span payload)
@@ -287,7 +381,7 @@ static MUST_USE const char *read_tag(struct handoff *h, uint32_t type, struct sp
 		read_module(out, payload);
 		break;
 	case MULTIBOOT2_FRAMEBUFFER:
-		read_framebuffer(out, payload);
+		h->screen = payload;
 		break;
 	case MULTIBOOT2_ELF_SECTIONS:
 		h->sections = payload;
@@ -383,6 +477,7 @@ const char *boot_handoff(uint32_t magic, paddr_t info, const void *base, uint64_
 	CHECK(has_ram(out), "multiboot2: none of %zu memory ranges is RAM", out->nr_ranges);
 	note_in_use(out, "boot information", prange(info.raw, info.raw + block.size));
 	adopt_symbols(&h);
+	adopt_screen(&h);
 	return NULL;
 }
 

@@ -53,11 +53,16 @@ struct multiboot2_mmap_entry { /* newer versions may append */
 
 struct multiboot2_framebuffer {
 	uint64_t address;
-	uint32_t pitch, width, height; /* of text: bytes a line, columns, lines */
+	uint32_t pitch, width, height; /* bytes a line, pixels or columns, lines */
 	uint8_t bits_per_cell, type;
-	uint16_t reserved;
+	uint16_t reserved; /* 8 bits in the specification's table, 16 in its multiboot2.h and in loaders */
 };
-enum { MULTIBOOT2_FRAMEBUFFER_TEXT = 2 };
+enum { MULTIBOOT2_FRAMEBUFFER_RGB = 1, MULTIBOOT2_FRAMEBUFFER_TEXT = 2 };
+
+/* Follows a struct multiboot2_framebuffer of type RGB. */
+struct multiboot2_colours {
+	uint8_t red_position, red_size, green_position, green_size, blue_position, blue_size; /* in bits */
+};
 
 struct multiboot2_elf_sections { /* and `count` headers of `entry_size` bytes */
 	uint32_t count, entry_size;
@@ -75,6 +80,7 @@ enum { ELF_SECTION_SYMBOLS = 2, ELF_SECTION_STRINGS = 3, ELF_SYMBOL_SIZE = 24 };
 
 _Static_assert(sizeof(struct multiboot2_mmap_entry) == 24, "as published");
 _Static_assert(sizeof(struct multiboot2_framebuffer) == 24, "as published");
+_Static_assert(sizeof(struct multiboot2_colours) == 6, "as published");
 _Static_assert(sizeof(struct multiboot2_elf_sections) == 12, "as published");
 _Static_assert(sizeof(struct elf64_section) == 64, "as published");
 

@@ -49,6 +49,10 @@ def rsdp(new):
     return tag(15, root_pointer(2)) if new else tag(14, root_pointer(0)[:20])
 
 
+def framebuffer(at, bits=32, red=16):
+    return tag(8, struct.pack("<QIIIBBH6B", at, 5120, 1280, 800, bits, 1, 0, red, 8, 8, 8, 0, 8))
+
+
 def memory(*tags, end=True, total=None, at=BLOCK):
     body = b"".join(tags) + (tag(0, b"") if end else b"")
     block = struct.pack("<II", len(body) + 8 if total is None else total, 0) + body
@@ -87,6 +91,10 @@ SEEDS = {
     "sections_count": memory(PLAIN, sections(*SYMBOLS, count=0xFFFFFFFF)),
     "sections_stride": memory(PLAIN, sections(*SYMBOLS, size=1)),
     "symbols_far": memory(PLAIN, sections(section(0), section(2, TOP - 8, 240, 2, 24), section(3, 0x300, 64))),
+    "framebuffer": memory(PLAIN, framebuffer(0x80000000)),
+    "framebuffer_in_ram": memory(framebuffer(0x3FFF000), PLAIN),
+    "framebuffer_wraps": memory(PLAIN, framebuffer(TOP - 5120)),
+    "framebuffer_colour_outside": memory(PLAIN, framebuffer(0x80000000, bits=16)),
     "block_at_0": memory(PLAIN, at=8),
 }
 

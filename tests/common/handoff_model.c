@@ -102,6 +102,71 @@ static MUST_USE const char *check_in_use(const struct boot_info *out, uint64_t r
 	return check_failed("symbols are not in use");
 }
 
+/* The last framebuffer tag of the block, or NULL. */
+static const uint8_t *screen_tag(const uint8_t *block)
+{
+	const uint8_t *tag = block + 8, *found = NULL;
+
+	for (; number(tag, 4) != 0; tag += (number(tag + 4, 4) + 7) / 8 * 8)
+		if (number(tag, 4) == 8)
+			found = tag;
+	return found;
+}
+
+struct claim {
+	uint64_t start, last;
+	bool met;
+};
+
+static void meet_ram(void *context, uint64_t start, uint64_t length, uint32_t type)
+{
+	struct claim *claim = context;
+
+	if (type == BOOT_RAM && length && start + length >= length)
+		claim->met = claim->met || (start <= claim->last && start + length - 1 >= claim->start);
+}
+
+/* Whether the pixels can be had, of a tag that is whole: bit by bit and without a division. */
+static MUST_USE bool pixels_can_be_had(const uint8_t *block, const uint8_t *tag)
+{
+	uint64_t at = number(tag + 8, 8), pitch = number(tag + 16, 4);
+	uint64_t width = number(tag + 20, 4), height = number(tag + 24, 4);
+	unsigned bits = (unsigned)number(tag + 28, 1);
+	uint64_t bytes = bits <= 8 ? 1 : bits <= 16 ? 2 : bits <= 24 ? 3 : bits <= 32 ? 4 : 5;
+	struct claim claim = {at, at + pitch * height - 1, false};
+
+	for (const uint8_t *colour = tag + 32; colour < tag + 38; colour += 2)
+		if (!colour[1] || colour[0] + colour[1] > (int)bytes * 8)
+			return false;
+	each_entry(block, meet_ram, &claim);
+	return bytes >= 2 && bytes <= 4 && width && height && pitch >= width * bytes &&
+	       pitch * height <= 1 << 30 && claim.last >= at && claim.last != UINT64_MAX && !claim.met;
+}
+
+static MUST_USE const char *check_screen(const uint8_t *block, const struct boot_info *out)
+{
+	const uint8_t *tag = screen_tag(block);
+	uint64_t size = tag ? number(tag + 4, 4) : 0;
+	bool text = size >= 32 && tag[29] == 2 && number(tag + 8, 8) == 0xb8000 &&
+	            number(tag + 16, 4) == 160 && number(tag + 20, 4) == 80 && number(tag + 24, 4) >= 25;
+	bool pixels = size >= 38 && tag[29] == 1 && pixels_can_be_had(block, tag);
+	const struct boot_framebuffer *f = &out->framebuffer;
+
+	CHECK(out->text_screen.raw == (text ? 0xb8000 : 0), "text screen at 0x%lx", out->text_screen.raw);
+	CHECK(pixels == (prange_size(f->range) != 0), "a framebuffer of %lu bytes", prange_size(f->range));
+	if (!pixels)
+		return NULL;
+	CHECK(f->range.start.raw == number(tag + 8, 8) && f->pitch == number(tag + 16, 4) &&
+	              f->width == number(tag + 20, 4) && f->height == number(tag + 24, 4) &&
+	              prange_size(f->range) == (uint64_t)f->pitch * f->height &&
+	              f->pixel_bytes == (tag[28] + 7) / 8,
+	      "the framebuffer is not the block's");
+	CHECK(f->red.position == tag[32] && f->red.size == tag[33] && f->green.position == tag[34] &&
+	              f->green.size == tag[35] && f->blue.position == tag[36] && f->blue.size == tag[37],
+	      "the framebuffer's colours are not the block's");
+	return NULL;
+}
+
 const char *handoff_model_check(const uint8_t *base, paddr_t info, uint64_t reachable,
                                 const struct boot_info *out)
 {
@@ -114,6 +179,9 @@ const char *handoff_model_check(const uint8_t *base, paddr_t info, uint64_t reac
 		return broken;
 	CHECK(is_in_use(out, info.raw, info.raw + number(base + info.raw, 4)),
 	      "the block itself is not in use");
+	broken = check_screen(base + info.raw, out);
+	if (broken)
+		return broken;
 	each_entry(base + info.raw, compare_entry, &comparison);
 	CHECK(!comparison.differs && comparison.next == out->nr_ranges,
 	      "the ranges are not the block's: %zu against %zu", out->nr_ranges, comparison.next);

@@ -602,7 +602,7 @@ static void warnings_beyond_their_room_are_counted(void)
 	assert_int_equal(out.nr_warnings_dropped, 5);
 }
 
-/* ---- ACPI, text screen ---- */
+/* ---- ACPI, screen ---- */
 
 static void put_rsdp(uint32_t tag, size_t length, uint8_t revision)
 {
@@ -667,9 +667,8 @@ static void only_a_real_text_screen_is_believed(void)
 {
 	static const struct multiboot2_framebuffer screens[] = {
 	        {0xb8000, 160, 80, 25, 16, 2, 0}, /* the one */
-	        {0xb8000, 160, 80, 25, 16, 1, 0}, /* pixels */
 	        {0x100000, 160, 80, 25, 16, 2, 0}, {0xb8000, 264, 132, 43, 16, 2, 0},
-	        {0xb8000, 160, 80, 24, 16, 2, 0},
+	        {0xb8000, 160, 80, 24, 16, 2, 0},  {0xb8000, 320, 80, 25, 16, 2, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(screens); i++) {
@@ -677,9 +676,199 @@ static void only_a_real_text_screen_is_believed(void)
 		put_plain_map();
 		put_tag(MULTIBOOT2_FRAMEBUFFER, &screens[i], sizeof(screens[i]));
 		end_block();
-		expect_accepted_with(0);
+		expect_accepted_with(i > 0);
 		assert_int_equal(out.text_screen.raw, i ? 0 : 0xb8000);
+		if (i)
+			assert_matches(
+			        out.warnings[0],
+			        "text screen of *x*, * bytes a line, at 0x*: not 80x25, 160, 0xb8000: ignored");
 	}
+}
+
+static struct multiboot2_framebuffer pixels;
+static struct multiboot2_colours colours;
+
+/* As UEFI firmware has it; a case spoils one thing. */
+static void sound_framebuffer(void)
+{
+	begin_block();
+	put_plain_map();
+	pixels = (struct multiboot2_framebuffer){0x80000000, 5120, 1280, 800, 32, 1, 0};
+	colours = (struct multiboot2_colours){16, 8, 8, 8, 0, 8};
+}
+
+static void put_framebuffer(void)
+{
+	begin_tag(MULTIBOOT2_FRAMEBUFFER);
+	put(&pixels, sizeof(pixels));
+	put(&colours, sizeof(colours));
+	end_tag();
+}
+
+static void expect_no_framebuffer(const char *warning)
+{
+	put_framebuffer();
+	end_block();
+	expect_warning_text(warning);
+	assert_int_equal(prange_size(out.framebuffer.range) + out.framebuffer.width, 0);
+}
+
+static void a_framebuffer_is_told_as_it_is(void)
+{
+	const struct boot_framebuffer *f = &out.framebuffer;
+
+	sound_framebuffer();
+	put_framebuffer();
+	end_block();
+	expect_accepted_with(0);
+	assert_int_equal(f->range.start.raw, 0x80000000);
+	assert_int_equal(prange_size(f->range), 5120 * 800);
+	assert_int_equal(f->pitch, 5120);
+	assert_int_equal(f->width, 1280);
+	assert_int_equal(f->height, 800);
+	assert_int_equal(f->pixel_bytes, 4);
+	assert_int_equal(f->red.position, 16);
+	assert_int_equal(f->green.position, 8);
+	assert_int_equal(f->blue.position, 0);
+	assert_int_equal(f->red.size + f->green.size + f->blue.size, 24);
+	assert_int_equal(out.text_screen.raw, 0);
+
+	sound_framebuffer(); /* 5 bits of each, in two bytes */
+	pixels.bits_per_cell = 15;
+	colours = (struct multiboot2_colours){10, 5, 5, 5, 0, 5};
+	put_framebuffer();
+	end_block();
+	expect_accepted_with(0);
+	assert_int_equal(f->pixel_bytes, 2);
+}
+
+static void a_framebuffer_that_cannot_be_is_ignored_by_name(void)
+{
+	sound_framebuffer();
+	pixels.type = 0;
+	expect_no_framebuffer("framebuffer of 1280x800x32 at 0x80000000: its type is not RGB: ignored");
+	sound_framebuffer();
+	pixels.type = UINT8_MAX;
+	expect_no_framebuffer("framebuffer of 1280x800x32 at 0x80000000: its type is not RGB: ignored");
+	static const uint8_t depths[] = {0, 1, 8, 33, UINT8_MAX};
+	for (size_t i = 0; i < ARRAY_SIZE(depths); i++) {
+		sound_framebuffer();
+		pixels.bits_per_cell = depths[i];
+		expect_no_framebuffer(
+		        "framebuffer of 1280x800x* at 0x*: pixels are not of 2 to 4 bytes: ignored");
+	}
+	sound_framebuffer();
+	pixels.width = 0;
+	expect_no_framebuffer("framebuffer of 0x800x32 at 0x80000000: it is empty: ignored");
+	sound_framebuffer();
+	pixels.height = 0;
+	expect_no_framebuffer("framebuffer of 1280x0x32 at 0x80000000: it is empty: ignored");
+	sound_framebuffer();
+	pixels.pitch--;
+	expect_no_framebuffer("framebuffer of 1280x800x32 at 0x80000000: its lines overlap: ignored");
+	sound_framebuffer();
+	pixels.width = 0x40000001; /* times 4 bytes, in 32 bits: 4 */
+	expect_no_framebuffer("framebuffer of 1073741825x800x32 at 0x80000000: its lines overlap: ignored");
+	sound_framebuffer();
+	pixels.height = (BOOT_FRAMEBUFFER_MAX / 5120) + 1;
+	expect_no_framebuffer("framebuffer of 1280x*x32 at 0x80000000: it is larger than 1 GiB: ignored");
+	sound_framebuffer();
+	pixels.pitch = pixels.height = UINT32_MAX;
+	expect_no_framebuffer("framebuffer of 1280x4294967295x32 at 0x*: it is larger than 1 GiB: ignored");
+	sound_framebuffer();
+	pixels.address = UINT64_MAX - 5120 * 800 + 1; /* end 2^64 exactly */
+	expect_no_framebuffer("framebuffer of 1280x800x32 at 0x*: it reaches past 2^64: ignored");
+}
+
+static void a_colour_outside_its_pixel_is_no_colour(void)
+{
+	static const struct multiboot2_colours wrong[] = {
+	        {25, 8, 8, 8, 0, 8},
+	        {16, 8, 25, 8, 0, 8},
+	        {16, 8, 8, 8, 25, 8},
+	        {16, 0, 8, 8, 0, 8},
+	        {UINT8_MAX, UINT8_MAX, 8, 8, 0, 8},
+	        {16, 8, 8, 0, 0, 8},
+	        {16, 8, 8, 8, 0, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		sound_framebuffer();
+		colours = wrong[i];
+		expect_no_framebuffer(
+		        "framebuffer of 1280x800x32 at 0x80000000: a colour lies outside its pixel: ignored");
+	}
+	sound_framebuffer();
+	pixels.bits_per_cell = 16; /* red at 16 is beyond */
+	expect_no_framebuffer(
+	        "framebuffer of 1280x800x16 at 0x80000000: a colour lies outside its pixel: ignored");
+}
+
+static void a_framebuffer_tag_cut_short_is_ignored(void)
+{
+	for (size_t size = 0; size < sizeof(pixels) + sizeof(colours); size++) {
+		sound_framebuffer();
+		begin_tag(MULTIBOOT2_FRAMEBUFFER);
+		put(&pixels, min_u64(size, sizeof(pixels)));
+		put(&colours, size > sizeof(pixels) ? size - sizeof(pixels) : 0);
+		end_tag();
+		end_block();
+		expect_warning_text(
+		        size < sizeof(pixels)
+		                ? "framebuffer tag of * bytes: ignored"
+		                : "framebuffer of 1280x800x32 at 0x80000000: its tag is cut: ignored");
+	}
+}
+
+/* Wherever in the block the map comes: the plain one has RAM below 0x9fc00, and from 1 MiB to 64 MiB. */
+static void a_framebuffer_in_ram_is_ignored(void)
+{
+	static const struct {
+		uint64_t address;
+		uint32_t lines;
+		bool ram;
+	} places[] = {{0, 1, true},           {0x9fbff, 1, true},  {0x9fc00, 77, false},
+	              {0x9fc00, 78, true},    {0x100000, 1, true}, {0x3ffffff, 800, true},
+	              {0x4000000, 800, false}};
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(places); i++) {
+		bool map_first = i % 2;
+		sound_framebuffer();
+		if (!map_first)
+			begin_block();
+		pixels.address = places[i / 2].address;
+		pixels.height = places[i / 2].lines;
+		put_framebuffer();
+		if (!map_first)
+			put_plain_map();
+		end_block();
+		expect_accepted_with(places[i / 2].ram);
+		if (places[i / 2].ram)
+			assert_matches(out.warnings[0],
+			               "framebuffer of 1280x*x32 at 0x*: it lies in RAM: ignored");
+		else
+			assert_int_equal(out.framebuffer.height, places[i / 2].lines);
+	}
+}
+
+static void of_several_screens_the_last_counts(void)
+{
+	static const struct multiboot2_framebuffer text = {0xb8000, 160, 80, 25, 16, 2, 0};
+
+	sound_framebuffer();
+	put_tag(MULTIBOOT2_FRAMEBUFFER, &text, sizeof(text));
+	put_framebuffer();
+	end_block();
+	expect_accepted_with(0);
+	assert_int_equal(out.text_screen.raw, 0);
+	assert_int_equal(out.framebuffer.width, 1280);
+	sound_framebuffer();
+	put_framebuffer();
+	put_tag(MULTIBOOT2_FRAMEBUFFER, &text, sizeof(text));
+	end_block();
+	expect_accepted_with(0);
+	assert_int_equal(out.text_screen.raw, 0xb8000);
+	assert_int_equal(out.framebuffer.width, 0);
 }
 
 /* ---- symbols ---- */
@@ -882,10 +1071,12 @@ static void a_damaged_block_is_refused_or_told_rightly(void)
 	uint64_t steps = test_is_hosted() ? 20000 : 1000;
 	uint64_t refused = 0;
 
+	sound_framebuffer();
 	sound_symbols();
 	put_tag(MULTIBOOT2_CMDLINE, "test exit", 10);
 	put_module(0x8000, 0x9000, "module", 7);
 	put_rsdp(MULTIBOOT2_ACPI_NEW, 36, 2);
+	put_framebuffer();
 	put_sections();
 	size_t size = block_size;
 	memcpy(sound, block, size);
@@ -940,6 +1131,12 @@ static const struct test_case cases[] = {
         TEST_CASE(the_newer_acpi_root_pointer_wins_in_either_order),
         TEST_CASE(a_damaged_acpi_root_pointer_is_ignored),
         TEST_CASE(only_a_real_text_screen_is_believed),
+        TEST_CASE(a_framebuffer_is_told_as_it_is),
+        TEST_CASE(a_framebuffer_that_cannot_be_is_ignored_by_name),
+        TEST_CASE(a_colour_outside_its_pixel_is_no_colour),
+        TEST_CASE(a_framebuffer_tag_cut_short_is_ignored),
+        TEST_CASE(a_framebuffer_in_ram_is_ignored),
+        TEST_CASE(of_several_screens_the_last_counts),
         TEST_CASE(symbols_are_adopted_and_in_use),
         TEST_CASE(symbols_may_span_ranges_that_touch),
         TEST_CASE(section_headers_that_cannot_be_are_ignored),

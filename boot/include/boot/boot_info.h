@@ -16,6 +16,7 @@ enum {
 	BOOT_WARNINGS_MAX = 16,
 	BOOT_WARNING_LENGTH = 128,
 	BOOT_BLOCK_MAX = 4 << 20, /* a larger information block is not believed: real ones have a few KiB */
+	BOOT_FRAMEBUFFER_MAX = 1 << 30, /* nor is a larger framebuffer: 16K by 8K pixels have half of that */
 };
 
 /* Memory map entry types: multiboot2 specification 2.0, section 3.6.8. */
@@ -46,6 +47,19 @@ struct boot_in_use {
 	struct prange range;
 };
 
+/* Bits [position, position + size) of a pixel, which is a little-endian number. */
+struct boot_colour {
+	uint8_t position, size;
+};
+
+/* Pixels in rows of `pitch` bytes. Every pixel lies in `range`, every colour has bits, all of them in the pixel. */
+struct boot_framebuffer {
+	struct prange range; /* nowhere RAM; empty if there is no framebuffer */
+	uint32_t pitch, width, height;
+	uint8_t pixel_bytes; /* 2, 3 or 4 */
+	struct boot_colour red, green, blue;
+};
+
 struct boot_info {
 	struct boot_range ranges[BOOT_RANGES_MAX]; /* in the firmware's order */
 	size_t nr_ranges;
@@ -59,6 +73,7 @@ struct boot_info {
 	size_t rsdp_length; /* 0, 20 or 36 */
 	/* The colour text screen of 80 by 25 cells, or 0 if the loader set up none. */
 	paddr_t text_screen;
+	struct boot_framebuffer framebuffer; /* not both */
 	/*
 	 * ELF symbols (Elf64_Sym) of the kernel image, in loader memory; nr_symbols 0 if there are none or they look wrong.
 	 * Both lie in RAM below `reachable`, symbols 8-aligned; the last byte of the strings is NUL.
