@@ -18,6 +18,7 @@
 #include <kernel/selftest.h>
 #include <lib/panic.h>
 #include <mm/mm.h>
+#include <test/holes.h>
 #include <test/test.h>
 
 enum outcome { PASSED, FAILED, SKIPPED, OUTCOMES };
@@ -355,6 +356,7 @@ bool selftest_run(const struct test_suite *const *const *tables, const char *glo
 
 	seed = run_seed;
 	kprintf("KTAP version 1\n# seed=%lu\n1..%u\n", seed, suites);
+	holes_fill();
 	start_ticking();
 	for (; *tables; tables++) {
 		for (const struct test_suite *const *suite = *tables; *suite; suite++) {
@@ -363,6 +365,7 @@ bool selftest_run(const struct test_suite *const *const *tables, const char *glo
 		}
 	}
 	stop_ticking();
+	holes_give();
 	if (!suites)
 		kprintf("# no test matches %s\n", glob);
 	kprintf("# %u passed, %u failed, %u skipped\n", totals[PASSED], totals[FAILED], totals[SKIPPED]);

@@ -78,5 +78,5 @@ const char *relocated(const char *words)
 uint64_t no_ram(void)
 {
 	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	return align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
+	return align_up(max_u64(ram->at[ram->count - 1].end.raw, 4 * PUD_SIZE), PUD_SIZE);
 }

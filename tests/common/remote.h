@@ -14,7 +14,7 @@
 uintptr_t remote(void);
 uintptr_t remote_for(size_t size);
 
-/* Physical addresses above all RAM, at a multiple of 1 GiB. */
+/* A multiple of 1 GiB above all RAM, and above where machines have their real devices: below 4 GiB. */
 uint64_t no_ram(void);
 
 /* An address in the kernel's image that is no function of interest, as a caller. */

@@ -6,13 +6,13 @@
 #include <lib/rng.h>
 #include <lib/string.h>
 #include <mm/kmalloc.h>
-#include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/page_alloc.h>
 #include <mm/pagetable.h>
 #include <mm/set_memory.h>
 #include <mm/vm_map_ram.h>
 #include <mm/vmalloc.h>
+#include <remote.h>
 #include <vm_access.h>
 
 enum {
@@ -963,8 +963,7 @@ bool smp_workload_begin(struct smp_workload *workload)
 		parcels[cpu] = own + 1;
 		opened[cpu] = own + 2;
 	}
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	workload->devices = align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
+	workload->devices = no_ram();
 	memset(device_holders, 0, sizeof(device_holders));
 	memset(workload->counts, 0, sizeof(workload->counts));
 	workload->stop = workload->failed = false;

@@ -21,6 +21,7 @@
  *	alias PA SIZE ACCESS                       how the direct map differs from its default
  *	ready BATCH TABLES                         waits; so many tables belong to the kernel
  */
+#include <test/holes.h>
 #include <test/ptcheck.h>
 #include "ptcheck_model.h"
 #include <arch/cpu.h>
@@ -763,6 +764,7 @@ bool ptcheck_run(uint64_t batches, uint64_t seed)
 	static struct mm_fingerprint before, after;
 	bool passed = false;
 
+	holes_fill();
 	mm_fingerprint(&before);
 	memset(&test, 0, sizeof(test));
 	rng_seed(&test.rng, seed);
@@ -780,6 +782,7 @@ bool ptcheck_run(uint64_t batches, uint64_t seed)
 	model_destroy(&test.direct);
 	mm_fingerprint(&after);
 	bool equal = mm_fingerprint_equal(&before, &after, &console);
+	holes_give();
 	kprintf("ptcheck: %zu operations refused; the fingerprint %s\n", test.refused,
 	        equal ? "is equal" : "DIFFERS");
 	kprintf("ptcheck: %s\n", passed && equal ? "passed" : "failed");

@@ -2,6 +2,7 @@
  * The stress suite's workload until the time is over, which the time stamp counter tells. The lines come from an interrupt
  * of the oldest timer, so that they go on whatever the CPUs are at, and stop if interrupts do.
  */
+#include <test/holes.h>
 #include <test/soak.h>
 #include <arch/devices.h>
 #include <arch/cpu.h>
@@ -56,6 +57,7 @@ bool soak_run(uint64_t minutes, uint64_t seed)
 {
 	static struct mm_fingerprint before, after;
 
+	holes_fill();
 	mm_fingerprint(&before);
 	soak = (struct soak){
 	        .stress = {.nr_cpus = nr_cpus_online() < SMP_CPUS_MAX ? nr_cpus_online() : SMP_CPUS_MAX,
@@ -78,6 +80,7 @@ bool soak_run(uint64_t minutes, uint64_t seed)
 		kprintf("soak: FAILED: %s\n", broken);
 	mm_fingerprint(&after);
 	bool equal = mm_fingerprint_equal(&before, &after, &console);
+	holes_give();
 	kprintf("soak: the fingerprint %s\n", equal ? "is equal" : "DIFFERS");
 	counters_dump(&console);
 	kprintf("soak: %s\n", !broken && equal ? "passed" : "failed");

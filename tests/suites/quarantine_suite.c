@@ -3,7 +3,6 @@
  * unmapped and reserved meanwhile and are told with who freed them, and that nobody is refused anything for their sake.
  */
 #include <mm/kmalloc.h>
-#include <mm/memblock.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
@@ -171,8 +170,6 @@ static void give_kind(unsigned kind, void *address)
 
 static void ranges_of_all_kinds_come_and_go_as_a_list_says(void)
 {
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	uint64_t no_ram = align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
 	struct page *frame = alloc_page(GFP_KERNEL);
 	static void *live[LIVE];
 	unsigned kinds[LIVE];
@@ -192,7 +189,7 @@ static void ranges_of_all_kinds_come_and_go_as_a_list_says(void)
 			kinds[which] = (unsigned)rng_below(&rng, 5);
 			live[which] =
 			        take_kind(kinds[which], 1 + rng_below(&rng, rng_below(&rng, 8) ? 8 : 60),
-			                  &frame, no_ram);
+			                  &frame, no_ram());
 			assert_non_null(live[which]);
 		} else {
 			const struct vmap_area *area = find_vm_area(live[which]);

@@ -299,7 +299,6 @@ static void *take_at(size_t page, size_t pages, unsigned long flags)
 	return area;
 }
 
-/* Physical addresses above all RAM. */
 static void ptdump_says_how_an_area_is_mapped_and_for_whom(void)
 {
 	struct page *pages[2];

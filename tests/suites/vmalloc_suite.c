@@ -405,7 +405,6 @@ static void frames_that_cannot_be_given_away_are_reported_and_stay(void)
 	free_pages_bulk(MAPPED, frames);
 }
 
-/* Physical addresses above all RAM, at a multiple of 2 MiB. */
 static void a_bare_area_is_filled_by_its_owner_and_emptied_with_it(void)
 {
 	remember_memory();

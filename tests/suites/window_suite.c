@@ -254,8 +254,6 @@ static void empty_the_window(void)
 static void assert_everyone_is_refused(void)
 {
 	struct page *page = alloc_page(GFP_KERNEL);
-	const struct memblock_ranges *ram = &mm_memblock()->ram;
-	uint64_t no_ram = align_up(ram->at[ram->count - 1].end.raw, PUD_SIZE);
 
 	assert_non_null(page);
 	expect_warning("vmalloc: 1 bytes, gfp 0x8, from *: no virtual space", assert_null(vmalloc(1)));
@@ -264,7 +262,7 @@ static void assert_everyone_is_refused(void)
 	expect_warning("vmap: 4096 bytes, gfp 0x8, from *: no virtual space",
 	               assert_null(vmap(&page, 1, VM_MAP, PAGE_KERNEL)));
 	expect_warning("ioremap: 4096 bytes, gfp 0x8, from *: no virtual space",
-	               assert_null(ioremap(no_ram, PAGE_SIZE)));
+	               assert_null(ioremap(no_ram(), PAGE_SIZE)));
 	void *block = kvmalloc(4 * PAGE_SIZE, GFP_KERNEL); /* one block will do */
 	assert_non_null(block);
 	assert_false(is_vmalloc_addr(block));
