@@ -63,6 +63,9 @@ header:
 	dw 4, HEADER_OPTIONAL		; console: none demanded, EGA text understood
 	dd 12, 1 << 1
 	align 8, db 0
+	dw 5, HEADER_OPTIONAL		; framebuffer, of this size if it can be chosen: 128 by 48 characters
+	dd 20, 1024, 768, 32
+	align 8, db 0
 	dw 6, 0				; modules start on pages
 	dd 8
 	dw 0, 0				; end

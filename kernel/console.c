@@ -12,6 +12,7 @@
 #include <arch/smp.h>
 #include <arch/trap.h>
 #include <kernel/console.h>
+#include <kernel/screen.h>
 #include <kernel/symbols.h>
 
 enum { LINE_MAX = 240, NOBODY = -1, WAITS_MAX = 1 << 20 };
@@ -52,6 +53,7 @@ static void send(struct line *line, int cpu)
 	line->length = 0; /* first: if sending faults, the report must not send it again */
 	serial_write(line->text, length);
 	vga_write(line->text, length);
+	screen_write(&screen, line->text, length);
 	if (taken)
 		__atomic_store_n(&sender, NOBODY, __ATOMIC_RELEASE);
 }

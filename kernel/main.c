@@ -13,6 +13,7 @@
 #include <kernel/console.h>
 #include <kernel/crash.h>
 #include <kernel/panic.h>
+#include <kernel/screen.h>
 #include <kernel/selftest.h>
 #include <kernel/shell.h>
 #include <kernel/smp_boot.h>
@@ -46,6 +47,44 @@ static uint64_t time_since_boot(void)
 	return rdtsc() - boot_tsc - printing_time;
 }
 
+/* What the machine has, as far as the loader's tables reach it. */
+static void start_screen(void)
+{
+	struct prange pixels = boot_info.framebuffer.range;
+
+	if (boot_info.text_screen.raw)
+		vga_init(paddr_to_directmap(boot_info.text_screen));
+	if (!prange_size(pixels))
+		return;
+	screen_init(&screen, &boot_info.framebuffer);
+	if (pixels.end.raw <= BOOT_REACHABLE)
+		screen_map(&screen, paddr_to_directmap(pixels.start));
+}
+
+/* Its window leaves the address space with the loader's tables. */
+static void hide_screen(void)
+{
+	vga_init(NULL);
+	screen_map(&screen, NULL);
+}
+
+static void map_screen(void)
+{
+	struct prange pixels = boot_info.framebuffer.range;
+
+	if (boot_info.text_screen.raw)
+		vga_init(ioremap_wc(boot_info.text_screen.raw, VGA_TEXT_BYTES));
+	if (!prange_size(pixels))
+		return;
+	screen_map(&screen, ioremap_wc(pixels.start.raw, prange_size(pixels)));
+	if (screen.pixels)
+		kprintf("Framebuffer: %u by %u pixels at 0x%lx show %u by %u characters\n",
+		        screen.format.width, screen.format.height, pixels.start.raw, screen.columns,
+		        screen.rows);
+	else
+		warn("framebuffer at 0x%lx: not mapped, the serial line alone tells", pixels.start.raw);
+}
+
 static void hear_boot_loader(uint32_t magic, paddr_t info)
 {
 	const char *refusal =
@@ -60,8 +99,7 @@ static void hear_boot_loader(uint32_t magic, paddr_t info)
 		text[min_u64((uint64_t)size, sizeof(text) - 1)] = '\0';
 		boot_append_cmdline(&boot_info, text);
 	}
-	if (boot_info.text_screen.raw)
-		vga_init(paddr_to_directmap(boot_info.text_screen));
+	start_screen();
 	symbols_init(&boot_info);
 	if (!boot_info.cmdline[0])
 		boot_append_cmdline(&boot_info, DEFAULT_CMDLINE);
@@ -115,7 +153,7 @@ static struct mm_segment image_segment(const char *name, const char *start, cons
 
 static void activate_address_space(paddr_t root)
 {
-	vga_init(NULL); /* its window leaves the address space with the loader's tables */
+	hide_screen();
 	write_cr3(root);
 	cpu_init_protection();
 }
@@ -197,8 +235,7 @@ static void start_memory(void)
 	uint64_t ready = time_since_boot();
 	window_configure(&parameters);
 	kprintf("BENCH {\"name\":\"boot.mm_ready\",\"%s\":%lu,\"n\":1}\n", bench_unit(), ready);
-	if (boot_info.text_screen.raw)
-		vga_init(ioremap_wc(boot_info.text_screen.raw, VGA_TEXT_BYTES));
+	map_screen();
 
 	if (mm_memblock()->lost)
 		warn("mm: %lu kB of RAM could not be used", mm_memblock()->lost >> 10);

@@ -73,8 +73,5 @@ void vga_write(const char *text, size_t length)
 			cells[row * COLUMNS + column++] = (uint16_t)(ATTRIBUTE << 8 | (uint8_t)c);
 		}
 	}
-	__asm__ volatile("sfence"
-	                 :
-	                 :
-	                 : "memory"); /* out of the write-combining buffers, should nothing follow */
+	store_fence();
 }

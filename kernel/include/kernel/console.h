@@ -1,5 +1,5 @@
 /*
- * Where words go: COM1 always, VGA text where there is any (<arch/devices.h>). Usable from the first C instruction, in
+ * Where words go: COM1 always, and VGA text (<arch/devices.h>) or pixels where there are any. Usable from the first C instruction, in
  * any context. Each CPU fills a line of its own, which goes out whole at its newline, so that lines of several CPUs do
  * not mix.
  */
@@ -11,7 +11,7 @@
 /* The console as a sink that can name code addresses. */
 extern struct printer console;
 
-/* The serial line is ready; call first. VGA joins when vga_init() is called. */
+/* The serial line is ready; call first. Screens join by vga_init() or screen_map(). */
 void console_init(void);
 
 /* Sends out this CPU's unfinished line: a prompt. */
