@@ -31,6 +31,7 @@ class Machine:
     levels: int = 4  # of page tables that the processors can walk, at most: 5 with LA57
     weaker: bool = False  # one more CPU that can walk only 4
     cmdline: str = ""
+    debug_exit: bool = True  # with False, nothing takes the kernel's last word: it halts, and QEMU goes on
     acpi: bool = True  # with False, UEFI firmware has no tables to hand over; SeaBIOS makes its own
     rom: Optional[str] = None  # a firmware image of one's own, in place of `firmware`
     monitor: Optional[str] = None  # a socket's path, at which QEMU answers to QMP (tools/monitor.py)
@@ -46,7 +47,7 @@ class Machine:
     def command(self, scratch):
         """QEMU's words; `scratch` is a directory for this run's private files."""
         words = ["qemu-system-x86_64", "-accel", "tcg", "-no-reboot", "-nic", "none"] + self._processors()
-        words += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
+        words += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"] if self.debug_exit else []
         words += ["-cdrom", self.iso] if self.iso else []
         words += [] if self.acpi else ["-no-acpi"]
         words += self._memory()

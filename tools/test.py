@@ -22,6 +22,7 @@ import bench
 import gdb_session
 import ptcheck
 import qemu
+import screen
 from run_kernel import LOGS, Result, read, run_report, run_tests
 
 JOBS = 2
@@ -156,6 +157,20 @@ def levels_rows():
     ]:
         for build in ("debug", "release"):
             yield report_row(f"{build}, {name} reported at boot", machine(build, cmdline="exit", **options), says, qemu.PASSED)
+
+
+def screen_rows():
+    """Under UEFI, the framebuffer shows what the serial line says, and a report stays on it; the loader regrets nothing."""
+    for name, parameters, last in [
+        ("the boot log", "nokaslr", "Nothing left to do: "),
+        ("a report", "crash=vmalloc-overflow nokaslr", "End of report: "),
+    ]:
+        yield screen_row(f"debug, UEFI, {name} on the screen", parameters, last)
+
+
+def screen_row(name, parameters, last):
+    target = machine("debug", firmware="uefi", cmdline=parameters, debug_exit=False)
+    return name, lambda: screen.run_screen(target, last, KERNEL_LIMIT, log_name(name))
 
 
 def window_rows():
@@ -344,7 +359,7 @@ def rows(only, seed):
     kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row(), bench_row()]
     return (
         host + tsan + kernels + list(ptcheck_rows(seed)) + list(bringup_rows()) + list(levels_rows()) + list(window_rows())
-        + list(report_rows()) + list(gdb_rows()) + [tools_row(), reproducible_row()] + list(fuzz_rows())
+        + list(screen_rows()) + list(report_rows()) + list(gdb_rows()) + [tools_row(), reproducible_row()] + list(fuzz_rows())
     )
 
 

@@ -19,6 +19,7 @@ import page_walk
 import ptcheck
 import qemu
 import run_kernel
+import screen
 from ktap import KtapReader
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -382,6 +383,43 @@ class Comparing(unittest.TestCase):
                 self.assertEqual([to + va - start for start, size, to in places if start <= va < start + size], [pa] if pa else [])
             self.assertIsNone(told[leaves[0].va + 4096])
             self.assertTrue(any(leaves[1].va - 4096 <= va < leaves[1].va for va in told))
+
+
+class Screen(unittest.TestCase):
+    LINES = ["Octavo, 8 leaves", "~ and {more} than one row of", "", "end"]
+    ROWS = ["Octavo, 8 leaves", "~ and {more} than on", "e row of", "", "end", ""]
+
+    def read(self, rows, columns=20):
+        """What is read from a picture of these rows, with some pixels to spare."""
+        drawn = {character: pattern for pattern, character in screen.font().items()}
+        width, height = columns * screen.WIDTH + 3, len(rows) * screen.HEIGHT + 2
+        pixels = bytearray(3 * width * height)
+        for row, text in enumerate(rows):
+            for column, character in enumerate(text):
+                for y, bits in enumerate(drawn[character]):
+                    for x in (x for x in range(screen.WIDTH) if bits & 0x80 >> x):
+                        at = 3 * ((row * screen.HEIGHT + y) * width + column * screen.WIDTH + x)
+                        pixels[at : at + 3] = b"\xaa\xaa\xaa"
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(f"P6\n{width} {height}\n255\n".encode() + pixels)
+            file.flush()
+            return screen.read_text(file.name, screen.font())
+
+    def test_the_font_has_all_characters(self):
+        self.assertEqual("".join(sorted(screen.font().values())), "".join(map(chr, range(32, 128))))
+
+    def test_a_screenshot_is_read_and_found_right(self):
+        self.assertEqual(self.read(self.ROWS), (20, self.ROWS))
+        self.assertIsNone(screen.compare(20, self.ROWS, ["earlier"] + self.LINES))
+
+    def test_another_row_than_was_told_is_named(self):
+        told = self.LINES[:3] + ["End"]
+        self.assertEqual(screen.compare(20, self.ROWS, told), "row 4 of the screen is `end`, but `End` was told")
+        self.assertIn("row 4 of the screen is ``", screen.compare(20, self.ROWS[:4] + ["", "x"], self.LINES + ["x"]))
+
+    def test_a_screen_that_shows_nothing_or_more_is_not_right(self):
+        self.assertEqual(screen.compare(20, ["", ""], self.LINES), "0 rows on the screen, 5 were told")
+        self.assertEqual(screen.compare(20, ["", "end"], ["end"]), "2 rows on the screen, 1 were told")
 
 
 class Bench(unittest.TestCase):
