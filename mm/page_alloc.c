@@ -247,9 +247,12 @@ static struct page *zone_take(struct zone *zone, const struct request *want, siz
 }
 
 /* From this CPU's list, refilled if it is empty. */
-static struct page *list_take(struct zone *zone, unsigned order, uintptr_t caller)
+static inline struct page *list_take(unsigned z, unsigned order, uintptr_t caller)
 {
-	struct page *page = page_cpu_take(zone, order);
+	struct page *page = cpu_stack_pop(page_cpu_list(this_cpu_read(pages), z, order));
+
+	if (unlikely(!page))
+		page = page_cpu_take(&zones[z], order);
 	return page ? issue(page, order, caller) : NULL;
 }
 
@@ -264,7 +267,8 @@ static struct page *take(const struct request *want, bool use_reserve)
 		struct zone *zone = &zones[z];
 		if (!zone->buddy.nr_managed)
 			continue;
-		struct page *page = is_listed(want) ? list_take(zone, want->order, want->caller) : NULL;
+		struct page *page =
+		        is_listed(want) ? list_take((unsigned)z, want->order, want->caller) : NULL;
 		if (!page)
 			page = zone_take(zone, want, use_reserve ? 0 : zone->reserve);
 		if (page)
@@ -439,9 +443,9 @@ static size_t take_bulk(const struct request *want, size_t count, struct page **
 		if (!by_one)
 			got += zone_take_bulk(&zones[z], reserve, count - got, pages + got,
 			                      (uint32_t)want->caller);
-		while (got < count && (page = list_take(&zones[z], want->order, want->caller)))
+		while (got < count && (page = list_take((unsigned)z, want->order, want->caller)))
 			pages[got++] = page;
-		if (by_one)
+		if (by_one && unlikely(got < count))
 			got += zone_take_bulk(&zones[z], reserve, count - got, pages + got,
 			                      (uint32_t)want->caller);
 	}

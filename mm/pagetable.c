@@ -138,12 +138,10 @@ void pagetable_destroy(struct pagetable *pt)
 bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *found)
 {
 	struct leaf leaf;
+
 	if (!find_leaf(pt, va.raw, &leaf))
 		return false;
-	uint64_t offset = va.raw & (pt_level_size(leaf.level) - 1);
-	found->pa = paddr_add(pte_leaf_paddr(leaf.entry, leaf.level), offset);
-	found->prot = pte_leaf_prot(leaf.entry, leaf.level);
-	found->level = leaf.level;
+	*found = leaf_translation(&leaf, va.raw);
 	return true;
 }
 
@@ -153,11 +151,12 @@ bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *
  */
 static inline pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last)
 {
-	pte_t *table = table_pointer(pt->root), *e = table;
+	pte_t *table = table_of_level_4(pt, va), *e = NULL;
 
-	if ((va ^ last) >= PMD_SIZE)
+	if ((va ^ last) >= PMD_SIZE || unlikely(!table))
 		return NULL;
-	for (unsigned level = pt->levels; level > 1; level--) {
+#pragma GCC unroll 3
+	for (unsigned level = 4; level > 1; level--) {
 		e = &table[pt_index(vaddr(va), level)];
 		if ((e->raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
 			return NULL;

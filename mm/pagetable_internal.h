@@ -42,19 +42,53 @@ struct leaf {
 	unsigned level;
 };
 
-/* The leaf that `va` belongs to, hidden or not; false if there is none. */
-static inline bool find_leaf(const struct pagetable *pt, uint64_t va, struct leaf *leaf)
+static inline pte_t pte_get(const pte_t *e)
 {
-	pte_t *table = table_pointer(pt->root);
-	for (leaf->level = pt->levels;; leaf->level--) {
-		leaf->slot = &table[pt_index(vaddr(va), leaf->level)];
-		leaf->entry = (pte_t){__atomic_load_n(&leaf->slot->raw, __ATOMIC_RELAXED)};
+	return (pte_t){__atomic_load_n(&e->raw, __ATOMIC_RELAXED)};
+}
+
+/* The table of level 4 on the way to `va`, from where all descend in the same steps; NULL if there is none. */
+static inline pte_t *table_of_level_4(const struct pagetable *pt, uint64_t va)
+{
+	pte_t *root = table_pointer(pt->root);
+
+	if (likely(pt->levels == 4))
+		return root;
+	pte_t e = pte_get(&root[pt_index(vaddr(va), 5)]);
+	return pte_in_use(e) ? table_below(e) : NULL;
+}
+
+/* The leaf that `va` belongs to, hidden or not; false if there is none. */
+static ALWAYS_INLINE bool find_leaf(const struct pagetable *pt, uint64_t va, struct leaf *leaf)
+{
+	pte_t *table = table_of_level_4(pt, va);
+
+	if (unlikely(!table))
+		return false;
+		/* Written out by the compiler: each step's level is a constant. */
+#pragma GCC unroll 4
+	for (unsigned level = 4; level; level--) {
+		leaf->slot = &table[pt_index(vaddr(va), level)];
+		leaf->entry = pte_get(leaf->slot);
+		leaf->level = level;
 		if (!pte_in_use(leaf->entry))
 			return false;
-		if (pte_is_leaf(leaf->entry, leaf->level))
-			return true;
+		if (level <= PT_LEAF_LEVELS && pte_is_leaf(leaf->entry, level))
+			return true; /* always at level 1 */
 		table = table_below(leaf->entry);
 	}
+	__builtin_unreachable();
+}
+
+static inline struct translation leaf_translation(const struct leaf *leaf, uint64_t va)
+{
+	uint64_t offset = va & (pt_level_size(leaf->level) - 1);
+
+	return (struct translation){
+	        .pa = paddr_add(pte_leaf_paddr(leaf->entry, leaf->level), offset),
+	        .prot = pte_leaf_prot(leaf->entry, leaf->level),
+	        .level = leaf->level,
+	};
 }
 
 /* ---- pagetable_protect.c ---- */

@@ -312,19 +312,12 @@ static bool area_mark_dying(struct vmap_area *area)
 	                                   __ATOMIC_RELAXED);
 }
 
-/*
- * The area whose frame is mapped at `address`, or NULL: without search and lock. Interrupts are masked meanwhile, which
- * holds off every flush and thereby the reuse of tables that the walk may be in, should the address be a wrong one.
- */
 struct vmap_area *area_of_frame(uintptr_t address)
 {
-	irqflags_t flags = irq_save();
 	const struct page *page = vmalloc_to_page((const void *)address);
 	bool owned = page && page_entry_written(pfn_to_page(pfn(0)), page_to_pfn(page).raw) &&
 	             page->type == PAGE_VMALLOC;
-	struct vmap_area *area = owned ? page->owner : NULL;
-	irq_restore(flags);
-	return area && kmem_cache_owns(vmalloc_state.nodes, area) ? area : NULL;
+	return owned ? page->owner : NULL;
 }
 
 struct vmap_area *find_vm_area(const void *address)
@@ -342,12 +335,15 @@ struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address,
 {
 	struct vmap_area copy;
 
+	irqflags_t flags = irq_save();
 	struct vmap_area *area = class == VM_ALLOC ? area_of_frame(address) : NULL;
-	if (likely(area && area_address(area) == address && area_class(area) == VM_ALLOC &&
-	           area_mark_dying(area)))
+	bool found = area && area_address(area) == address && area_class(area) == VM_ALLOC &&
+	             area_mark_dying(area);
+	irq_restore(flags);
+	if (likely(found))
 		return area;
 
-	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
+	flags = spin_lock_irqsave(&vmalloc_state.lock);
 	area = va_space_find(&vmalloc_state.space, address);
 	if (area && area_flags(area) & VM_UNINITIALIZED)
 		area = NULL; /* nobody was given it yet */

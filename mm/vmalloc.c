@@ -67,6 +67,7 @@
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include "mm_internal.h"
+#include "pagetable_internal.h"
 #include "vmalloc_internal.h"
 
 /* Frames fetched and mapped at a time: 512 bytes of stack, and a lock round for each 64 pages. */
@@ -328,25 +329,30 @@ bool is_vmalloc_addr(const void *address)
 	return vrange_contains(vmalloc_window, vaddr_of(address));
 }
 
+/* The frame that is mapped at `address`; false if there is none. */
+static ALWAYS_INLINE bool find_frame(const void *address, pfn_t *frame)
+{
+	struct leaf leaf;
+
+	if (!is_vmalloc_addr(address) || !find_leaf(&kernel_pagetable, (uintptr_t)address, &leaf) ||
+	    !pte_present(leaf.entry))
+		return false;
+	*frame = paddr_to_pfn(leaf_translation(&leaf, (uintptr_t)address).pa);
+	return true;
+}
+
 struct page *vmalloc_to_page(const void *address)
 {
-	struct translation translation;
+	pfn_t frame;
 
-	if (!is_vmalloc_addr(address) ||
-	    !pagetable_lookup(&kernel_pagetable, vaddr_of(address), &translation))
-		return NULL;
-	pfn_t frame = paddr_to_pfn(translation.pa);
-	return page_is_backed(frame) ? pfn_to_page(frame) : NULL;
+	return find_frame(address, &frame) && page_is_backed(frame) ? pfn_to_page(frame) : NULL;
 }
 
 unsigned long vmalloc_to_pfn(const void *address)
 {
-	struct translation translation;
+	pfn_t frame;
 
-	if (!is_vmalloc_addr(address) ||
-	    !pagetable_lookup(&kernel_pagetable, vaddr_of(address), &translation))
-		return 0;
-	return paddr_to_pfn(translation.pa).raw;
+	return find_frame(address, &frame) ? frame.raw : 0;
 }
 
 /* ---- kvmalloc ----------------------------------------------------------------------------------------------------- */

@@ -158,8 +158,9 @@ void *area_publish(struct vmap_area *area);
 bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
 
 /*
- * The area whose frame is mapped at `address`, or NULL: without search and lock. It need not be there any more unless the
- * caller keeps it alive.
+ * The area whose frame is mapped at `address`, or NULL: without search and lock. pre: interrupts are masked until the area is
+ * done with, or nobody gives it back. Masked, a CPU holds off every flush: the walk's tables stay tables, and an area that
+ * owns a mapped frame stays an area.
  */
 struct vmap_area *area_of_frame(uintptr_t address);
 
