@@ -307,3 +307,44 @@ enum buddy_misuse buddy_free(struct buddy *buddy, pfn_t frame, unsigned order)
 	merge_and_link(buddy, (uint32_t)frame.raw, order);
 	return BUDDY_OK;
 }
+
+/* Held single frames [n, n + count), as the fewest aligned blocks. */
+static void free_run(struct buddy *buddy, uint32_t n, uint32_t count)
+{
+	count_free(buddy, count);
+	for (uint32_t end = n + count; n < end;) {
+		unsigned order = log2_floor(end - n);
+		if (n && lowest_bit(n) < order)
+			order = lowest_bit(n);
+		uint32_t next = n + (1U << order);
+		for (uint32_t inside = n + 1; inside < next; inside++)
+			page_set_head(&buddy->frames[inside], PAGE_NONE, 0); /* P4: absorbed */
+		merge_and_link(buddy, n, order);
+		n = next;
+	}
+}
+
+size_t buddy_free_bulk(struct buddy *buddy, size_t count, struct page *const *pages,
+                       enum buddy_misuse *misuse)
+{
+	size_t done = 0;
+
+	*misuse = BUDDY_OK;
+	while (done < count) {
+		const struct page *first = pages[done];
+		uint64_t offset = (uint64_t)first - (uint64_t)buddy->frames, n = offset / sizeof(*first);
+		bool is_entry = offset % sizeof(*first) == 0;
+		if (unlikely(!is_entry || !is_held_block(buddy, n, 0))) {
+			*misuse = is_entry ? classify(buddy, n, 0) : BUDDY_OUTSIDE;
+			return done;
+		}
+		ptrdiff_t step = done + 1 < count && pages[done + 1] < first ? -1 : 1;
+		uint32_t run = 1;
+		while (done + run < count && pages[done + run] == first + run * step &&
+		       is_held_block(buddy, n + (uint64_t)(run * step), 0))
+			run++;
+		free_run(buddy, (uint32_t)(step < 0 ? n - (run - 1) : n), run);
+		done += run;
+	}
+	return done;
+}

@@ -58,8 +58,8 @@ enum {
 
 	/* Single frames per lock round: interrupts wait for some 5,000 instructions at most. */
 	ALLOC_BATCH = GROUP_FRAMES,
-	FREE_BATCH = 32,
-	BULK_BY_ONE = 16, /* so few frames come and go through the CPU's list */
+	FREE_BATCH = 64,
+	BULK_BY_ONE = 4, /* so few frames come and go through the CPU's list */
 
 	BATCH_FRACTION = 1024, /* of a zone: what a CPU's list moves at a time */
 	BATCH_MAX = 63,
@@ -697,13 +697,7 @@ void free_pages_exact(void *address, size_t size)
 	ASSERT(sound); /* Z4 */
 }
 
-/* False as well for what is no entry: the next round reports it, with no lock held. */
-static inline bool lies_in(const struct zone *zone, const struct page *page)
-{
-	return is_aligned((uintptr_t)page, sizeof(*page)) && zone_of(page_to_pfn(page)) == zone;
-}
-
-/* Single frames, a lock round per run in one zone. What comes before a mistake is freed. */
+/* Single frames, a lock round per batch in one zone. What comes before a mistake is freed. */
 static void release_bulk(const char *call, size_t count, struct page *const *pages)
 {
 	if (count <= BULK_BY_ONE) {
@@ -713,19 +707,17 @@ static void release_bulk(const char *call, size_t count, struct page *const *pag
 	}
 	for (size_t i = 0; i < count;) {
 		struct zone *zone = zone_of(checked_pfn(call, pages[i]));
-		size_t stop = min_u64(i + FREE_BATCH, count);
 		struct mistake mistake = {.misuse = BUDDY_OK};
+		enum buddy_misuse misuse;
 
 		irqflags_t flags = spin_lock_irqsave(&zone->lock);
-		for (; i < stop && lies_in(zone, pages[i]); i++) {
-			pfn_t frame = page_to_pfn(pages[i]);
-			enum buddy_misuse misuse = buddy_free(&zone->buddy, frame, 0);
-			DEBUG_ASSERT(misuse || !pages[i]->unflushed);
-			if (unlikely(misuse)) {
-				mistake = describe_mistake(misuse, frame, 0);
-				break;
-			}
-		}
+		size_t freed =
+		        buddy_free_bulk(&zone->buddy, min_u64(count - i, FREE_BATCH), pages + i, &misuse);
+		for (size_t n = 0; IS_DEBUG && n < freed; n++)
+			DEBUG_ASSERT(!pages[i + n]->unflushed);
+		i += freed;
+		if (unlikely(misuse && !(misuse == BUDDY_OUTSIDE && freed))) /* else perhaps another zone's */
+			mistake = describe_mistake(misuse, page_to_pfn(pages[i]), 0);
 		spin_unlock_irqrestore(&zone->lock, flags);
 		if (unlikely(mistake.misuse))
 			report_mistake(call, &mistake);

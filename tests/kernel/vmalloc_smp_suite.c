@@ -4,6 +4,7 @@
 #include <mm/mm.h>
 #include <mm/page_alloc.h>
 #include <mm/vmalloc.h>
+#include <remote.h>
 #include <test/test.h>
 #include "../../mm/vmalloc_internal.h"
 #include "other_cpus.h"
@@ -31,6 +32,8 @@ static size_t begin_flush_elsewhere(void)
 {
 	static size_t count = AREAS;
 
+	need_window(16UL << 20, "takes areas of 4 MiB");
+	need_another_cpu();
 	reclaim_pages();
 	size_t before = nr_free_pages();
 	for (unsigned i = 0; i < AREAS; i++) {
@@ -47,7 +50,6 @@ static size_t begin_flush_elsewhere(void)
 
 static void who_wants_no_aliases_waits_for_flushes_that_others_have_begun(void)
 {
-	need_another_cpu();
 	begin_flush_elsewhere();
 	vm_unmap_aliases();
 	size_t waiting = __atomic_load_n(&vmalloc_state.nr_gone, __ATOMIC_RELAXED);
@@ -58,7 +60,6 @@ static void who_wants_no_aliases_waits_for_flushes_that_others_have_begun(void)
 
 static void who_needs_memory_waits_for_frames_that_others_are_freeing(void)
 {
-	need_another_cpu();
 	size_t before = begin_flush_elsewhere();
 	size_t freed = reclaim_pages();
 	size_t after = nr_free_pages();

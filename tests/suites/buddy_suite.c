@@ -323,13 +323,53 @@ static void any_order_size(struct rng *rng, unsigned *order)
 	*order = (unsigned)lowest_bit(rng_next(rng) | 1U << 8); /* halved likelihood per order, up to 8 */
 }
 
+/* What buddy_free() would have answered to one frame after the other, up to the first mistake. */
+static void put_many(size_t count)
+{
+	enum buddy_misuse expected = BUDDY_OK, misuse;
+	size_t right = 0;
+
+	for (; right < count; right++) {
+		uint64_t n = (uint64_t)(pages[right] - entries);
+		expected = buddy_model_judge(&model, n, 0);
+		if (expected == BUDDY_FREE && !page_entry_written(entries, n))
+			expected = BUDDY_NEVER;
+		if (expected != BUDDY_OK)
+			break;
+		buddy_model_free(&model, (uint32_t)n, 0);
+	}
+	assert_int_equal(buddy_free_bulk(&world, count, pages, &misuse), right);
+	assert_int_equal(misuse == BUDDY_NEVER ? BUDDY_FREE : misuse,
+	                 expected == BUDDY_NEVER ? BUDDY_FREE
+	                                         : expected); /* it may have been cut meanwhile */
+}
+
+/* Single frames from n on, upward or downward, some left out, now and then one too many. */
+static void put_some(struct rng *rng, uint32_t n)
+{
+	bool downward = rng_below(rng, 2), careless = rng_below(rng, 8) == 0;
+	size_t count = 0, limit = rng_below(rng, 70);
+
+	while (count < limit && n >= world.start && n < world.end) {
+		bool single = model.state[n] == FRAME_HEAD && !model.order[n];
+		if ((single && rng_below(rng, 16)) || (careless && !rng_below(rng, 16)))
+			pages[count++] = &entries[n];
+		n += downward ? -1U : 1U;
+	}
+	if (count && careless) {
+		pages[count] = pages[rng_below(rng, count)];
+		count++;
+	}
+	put_many(count);
+}
+
 static void one_random_call(struct rng *rng)
 {
 	uint32_t n = world.start + (uint32_t)rng_below(rng, world.end - world.start);
 	unsigned order;
 	any_order_size(rng, &order);
 
-	switch (rng_below(rng, 8)) {
+	switch (rng_below(rng, 9)) {
 	case 0:
 	case 1:
 		(void)(take(order) != NULL);
@@ -357,6 +397,9 @@ static void one_random_call(struct rng *rng)
 	case 4:
 		assert_judged_right(n, order);
 		assert_judged_right(n, 0);
+		break;
+	case 5:
+		put_some(rng, n);
 		break;
 	default: /* the next held block from n on: trimmed at times, freed mostly */
 		while (n < world.end && model.state[n] != FRAME_HEAD)
@@ -525,6 +568,33 @@ static void every_mistake_is_told_apart_and_changes_nothing(void)
 	assert_int_equal(buddy_free(&world, pfn(n), 3), BUDDY_FREE);
 	put(number_of(slab), 2);
 	assert_int_equal(buddy_free(&world, pfn(number_of(slab)), 2), BUDDY_FREE);
+	check_world();
+}
+
+static void what_is_no_frame_ends_a_bulk_free(void)
+{
+	enum buddy_misuse misuse;
+
+	create_world(0, 64, 0);
+	give(0, 64);
+	for (unsigned i = 0; i < 64; i++)
+		pages[i] = take(0);
+	struct page *const ends[] = {&entries[64], NULL, (struct page *)((uintptr_t)&entries[3] + 8),
+	                             (struct page *)UINTPTR_MAX,
+	                             (struct page *)((uintptr_t)entries - sizeof(struct page))};
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		struct page *list[] = {&entries[2 * i], &entries[2 * i + 1], ends[i], &entries[50]};
+		assert_int_equal(buddy_free_bulk(&world, ARRAY_SIZE(list), list, &misuse), 2);
+		assert_int_equal(misuse, BUDDY_OUTSIDE);
+		buddy_model_free(&model, (uint32_t)(2 * i), 0);
+		buddy_model_free(&model, (uint32_t)(2 * i + 1), 0);
+		check_world();
+	}
+	assert_int_equal(buddy_free_bulk(&world, 0, NULL, &misuse), 0);
+	assert_int_equal(misuse, BUDDY_OK);
+	for (unsigned i = 0; i < 50; i++)
+		pages[i] = &entries[63 - i]; /* downward, as a list of frames that were taken upward */
+	put_many(50);
 	check_world();
 }
 
@@ -827,6 +897,7 @@ static const struct test_case cases[] = {
         TEST_CASE(bulk_gives_all_there_is_small_blocks_first),
         TEST_CASE(bulk_from_blocks_never_cut_writes_their_groups),
         TEST_CASE(every_mistake_is_told_apart_and_changes_nothing),
+        TEST_CASE(what_is_no_frame_ends_a_bulk_free),
         TEST_CASE(no_entry_is_trusted_before_it_was_written),
         TEST_CASE(the_block_around_any_frame_is_found),
         TEST_CASE(writing_a_group_keeps_what_was_written),

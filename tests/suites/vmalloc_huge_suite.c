@@ -485,10 +485,13 @@ static void a_mapping_of_several_parts_is_all_or_nothing(void)
 	unsigned refused = 0;
 	char *area = NULL;
 
+	if (nr_managed_pages() < PAGES)
+		test_skip("needs more than 32 MiB of memory");
 	take_block(frames, 1);
 	for (size_t page = 0; page < PAGES; page++)
 		list[page] = frames[page / PART & 1];
 	for (size_t left = 0; !area; left += 2) {
+		assert_at_most(left, nr_managed_pages());
 		bool as_ram = left & 2;
 		test_step(left);
 		remember_memory();

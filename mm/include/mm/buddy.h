@@ -86,6 +86,14 @@ enum buddy_misuse {
  */
 enum buddy_misuse buddy_free(struct buddy *buddy, pfn_t frame, unsigned order) MUST_USE;
 
+/*
+ * The same for single frames, up to the first that is a mistake: how many came back. Those that follow each other, upward or
+ * downward, come back as the blocks that they make up, at a few instructions a frame. What lies outside of the frame array is
+ * BUDDY_OUTSIDE, too.
+ */
+size_t buddy_free_bulk(struct buddy *buddy, size_t count, struct page *const *pages,
+                       enum buddy_misuse *misuse) MUST_USE;
+
 /* What buddy_free() would answer; changes nothing. */
 enum buddy_misuse buddy_judge_free(const struct buddy *buddy, pfn_t frame, unsigned order) MUST_USE;
 
