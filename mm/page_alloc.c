@@ -697,15 +697,24 @@ void free_pages_exact(void *address, size_t size)
 	ASSERT(sound); /* Z4 */
 }
 
-/* Single frames, a lock round per batch in one zone. What comes before a mistake is freed. */
+/* How many frames this CPU's list of the highest zone can still take. */
+static inline size_t list_room(void)
+{
+	const struct cpu_stack *list = page_cpu_list(this_cpu_read(pages), top_zone, 0);
+	return list->capacity - list->count;
+}
+
+/*
+ * Single frames: as many as this CPU's list has room for, to be taken from there again, and the others in lock rounds per batch
+ * in one zone. What comes before a mistake is freed.
+ */
 static void release_bulk(const char *call, size_t count, struct page *const *pages)
 {
-	if (count <= BULK_BY_ONE) {
-		for (size_t i = 0; i < count; i++)
-			release(call, pages[i], 0);
-		return;
-	}
-	for (size_t i = 0; i < count;) {
+	size_t i = 0, by_one = count <= BULK_BY_ONE ? count : min_u64(count, list_room());
+
+	while (i < by_one)
+		release(call, pages[i++], 0);
+	while (i < count) {
 		struct zone *zone = zone_of(checked_pfn(call, pages[i]));
 		struct mistake mistake = {.misuse = BUDDY_OK};
 		enum buddy_misuse misuse;
@@ -727,23 +736,6 @@ static void release_bulk(const char *call, size_t count, struct page *const *pag
 void free_pages_bulk(size_t count, struct page **pages)
 {
 	release_bulk("free_pages_bulk", count, pages);
-}
-
-void page_list_add(struct page_list *list, struct page *page)
-{
-	page->next = list->head;
-	list->head = (uint32_t)page_to_pfn(page).raw;
-	list->count++;
-}
-
-struct page *page_list_take(struct page_list *list)
-{
-	if (list->head == PFN_NONE)
-		return NULL;
-	struct page *page = pfn_to_page(pfn(list->head));
-	list->head = page->next;
-	list->count--;
-	return page;
 }
 
 void free_page_list(struct page_list *list)

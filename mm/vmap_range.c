@@ -149,17 +149,24 @@ static bool await_others(void)
 /* Every CPU has forgotten the areas: their frames become free. */
 static size_t free_frames(struct vmap_area *const *areas, size_t count)
 {
+	struct page_list all = PAGE_LIST_INIT;
 	size_t freed = 0;
 
 	for (size_t i = 0; i < count; i++) {
+		struct page *page = NULL;
 		area_set_flags(areas[i], area_flags(areas[i]) & ~(uint32_t)VM_LAZY);
-		struct page_list list = {.head = areas[i]->frames};
-		for (uint32_t n = list.head; n != PFN_NONE; n = pfn_to_page(pfn(n))->next) {
-			pfn_to_page(pfn(n))->unflushed = false;
-			freed += 1UL << pfn_to_page(pfn(n))->order;
+		for (uint32_t n = areas[i]->frames; n != PFN_NONE; n = page->next) {
+			page = pfn_to_page(pfn(n));
+			page->unflushed = false;
+			freed += 1UL << page->order;
+			all.count++;
 		}
-		free_page_list(&list);
+		if (page) { /* the chain's last */
+			page->next = all.head;
+			all.head = areas[i]->frames;
+		}
 	}
+	free_page_list(&all);
 	return freed;
 }
 

@@ -110,8 +110,24 @@ struct page_list {
 	{                        \
 		.head = PFN_NONE \
 	}
-void page_list_add(struct page_list *list, struct page *page);
-struct page *page_list_take(struct page_list *list); /* NULL when empty */
+static inline void page_list_add(struct page_list *list, struct page *page)
+{
+	page->next = list->head;
+	list->head = (uint32_t)page_to_pfn(page).raw;
+	list->count++;
+}
+
+/* NULL when empty. */
+static inline struct page *page_list_take(struct page_list *list)
+{
+	if (list->head == PFN_NONE)
+		return NULL;
+	struct page *page = pfn_to_page(pfn(list->head));
+	list->head = page->next;
+	list->count--;
+	return page;
+}
+
 void free_page_list(struct page_list *list);
 
 /*
