@@ -272,20 +272,25 @@ static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned le
 	}
 }
 
-static void clear_walk(struct pagetable *pt, struct clearing *clearing, struct vrange range)
+static ALWAYS_INLINE void clear_walk(struct pagetable *pt, struct clearing *clearing, struct vrange range)
 {
 	uint64_t va = range.start.raw, last = range.end.raw - 1;
-	pte_t *e = clearing->mode == CLEAR_UNMAP ? NULL : last_table_entry(pt, va, last);
+	pte_t *e = last_table_entry(pt, va, last);
 
-	if (likely(e && clearing->mode == CLEAR_LEAVES)) {
-		pte_t *slot = &table_below(*e)[pt_index(range.start, 1)];
-		uint64_t gone = clear_pages(clearing->frames, slot, vrange_size(range) >> PAGE_SHIFT);
-		pte_set(e, e->raw - gone * PTE_USED_ONE);
-		return;
+	bool goes_unread = clearing->mode == CLEAR_UNMAP && vrange_size(range) == PMD_SIZE;
+
+	/* Within one table: the others are met only if it is left empty. */
+	if (likely(e && !goes_unread)) {
+		if (clearing->mode != CLEAR_TABLES) {
+			pte_t *slot = &table_below(*e)[pt_index(range.start, 1)];
+			uint64_t gone = clear_pages(clearing->frames, slot, vrange_size(range) >> PAGE_SHIFT);
+			pte_set(e, e->raw - gone * PTE_USED_ONE);
+			clearing->cleared |= gone > 0;
+		}
+		if (clearing->mode == CLEAR_LEAVES || pte_used(*e))
+			return;
 	}
-	if (likely(e && pte_used(*e)))
-		return; /* not an empty table to cut off */
-	clear_level(clearing, table_pointer(pt->root), pt->levels, range.start.raw, range.end.raw - 1);
+	clear_level(clearing, table_pointer(pt->root), pt->levels, va, last);
 }
 
 /* What was cut off goes. pre: every CPU has flushed */
