@@ -391,7 +391,7 @@ static ALWAYS_INLINE bool request_admitted(const struct kmem_cache *cache, gfp_t
 }
 
 /* A free object becomes the caller's. */
-static ALWAYS_INLINE void *issue(struct kmem_cache *cache, struct cpu_pair round, gfp_t gfp, uintptr_t caller)
+static ALWAYS_INLINE void *issue(struct kmem_cache *cache, struct cpu_pair round, uintptr_t caller)
 {
 	uint8_t *state = round.second;
 
@@ -400,8 +400,6 @@ static ALWAYS_INLINE void *issue(struct kmem_cache *cache, struct cpu_pair round
 	*state = SLOT_LIVE;
 	if (IS_DEBUG)
 		note_allocated(cache, round, caller);
-	if (gfp & __GFP_ZERO)
-		memset(round.first, 0, cache->object_size);
 	return round.first;
 }
 
@@ -410,17 +408,39 @@ static ALWAYS_INLINE struct cpu_magazine **loaded_magazine(struct kmem_cache *ca
 	return &cache->cpu[this_cpu_read(id)].loaded;
 }
 
-static ALWAYS_INLINE void *alloc_object(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+/* This CPU has none at hand. */
+static NOINLINE void *alloc_refilled(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+{
+	struct cpu_pair round = magazine_alloc(cache, gfp);
+	return round.first ? issue(cache, round, caller) : NULL;
+}
+
+/* Flags that are to be judged, or an object that is to be zeroed. */
+static NOINLINE void *alloc_judged(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
 {
 	if (unlikely(!request_admitted(cache, gfp, caller)))
 		return NULL;
 	struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
-	if (unlikely(!round.first)) {
-		round = magazine_alloc(cache, gfp);
-		if (!round.first)
-			return NULL;
-	}
-	return issue(cache, round, gfp, caller);
+	void *object = round.first ? issue(cache, round, caller) : alloc_refilled(cache, gfp, caller);
+	if (object && (gfp & __GFP_ZERO))
+		memset(object, 0, cache->object_size);
+	return object;
+}
+
+/* What request_admitted() has nothing to say of, and issue() nothing to add to. */
+enum { GFP_PLAIN = __GFP_HIGHMEM | __GFP_RECLAIM | __GFP_HIGH | __GFP_NOWARN };
+
+/* No call comes back here: the fast way saves no register. */
+static ALWAYS_INLINE void *alloc_object(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+{
+	if (unlikely((gfp & ~GFP_PLAIN) || ((gfp & __GFP_RECLAIM) && in_interrupt())))
+		return alloc_judged(cache, gfp, caller);
+	if (IS_DEBUG && !request_admitted(cache, gfp, caller))
+		return NULL;
+	struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
+	if (unlikely(!round.first))
+		return alloc_refilled(cache, gfp, caller);
+	return issue(cache, round, caller);
 }
 
 void *slab_alloc(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
@@ -450,7 +470,7 @@ static ALWAYS_INLINE unsigned decode_slot(const struct slab *slab, const void *p
 }
 
 /* A decoded object stops being its holder's: here a second free of it is found out. */
-static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, unsigned slot, const char *call,
+static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, unsigned slot, void *object, const char *call,
                                             uintptr_t caller)
 {
 	if (unlikely(slab->state[slot] != SLOT_LIVE))
@@ -458,15 +478,16 @@ static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, unsigned slot, co
 	slab->state[slot] = SLOT_FREE;
 	if (IS_DEBUG)
 		note_freed(slab, slot, caller);
-	return slab_round(slab, slot);
+	return (struct cpu_pair){object, &slab->state[slot]};
 }
 
-static ALWAYS_INLINE void free_object(struct slab *slab, unsigned slot, const char *call, uintptr_t caller)
+static ALWAYS_INLINE void free_object(struct slab *slab, void *object, const char *call, uintptr_t caller)
 {
-	struct cpu_pair round = retire(slab, slot, call, caller);
+	struct kmem_cache *cache = slab->cache;
+	struct cpu_pair round = retire(slab, decode_slot(slab, object, call), object, call, caller);
 
-	if (unlikely(!cpu_magazine_push(loaded_magazine(slab->cache), round)))
-		magazine_free(slab->cache, round);
+	if (unlikely(!cpu_magazine_push(loaded_magazine(cache), round)))
+		magazine_free(cache, round);
 }
 
 /* The slab that `object` lies in; panics unless it is one of `cache`. */
@@ -487,7 +508,7 @@ void kmem_cache_free(struct kmem_cache *cache, void *object)
 	if (unlikely(!object))
 		return;
 	struct slab *slab = decode_slab(cache, object, "kmem_cache_free");
-	free_object(slab, decode_slot(slab, object, "kmem_cache_free"), "kmem_cache_free", CALLER_ADDRESS);
+	free_object(slab, object, "kmem_cache_free", CALLER_ADDRESS);
 }
 
 void slab_free(struct page *page, void *pointer, const char *call, uintptr_t caller)
@@ -496,7 +517,7 @@ void slab_free(struct page *page, void *pointer, const char *call, uintptr_t cal
 
 	if (unlikely(slab->cache->flags & SLAB_INTERNAL))
 		slab_report_internal(call, slab, pointer);
-	free_object(slab, decode_slot(slab, pointer, call), call, caller);
+	free_object(slab, pointer, call, caller);
 }
 
 struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer, const char *call)
@@ -528,7 +549,9 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, 
 				return 0;
 			}
 		}
-		objects[taken] = issue(cache, round, gfp, caller);
+		objects[taken] = issue(cache, round, caller);
+		if (gfp & __GFP_ZERO)
+			memset(objects[taken], 0, cache->object_size);
 	}
 	return count;
 }
@@ -553,7 +576,7 @@ void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects
 	for (size_t i = 0; i < count; i++) {
 		if (!slab || !lies_in(slab, cache, objects[i]))
 			slab = decode_slab(cache, objects[i], call);
-		free_object(slab, decode_slot(slab, objects[i], call), call, CALLER_ADDRESS);
+		free_object(slab, objects[i], call, CALLER_ADDRESS);
 	}
 }
 

@@ -34,7 +34,9 @@ static inline bool irqs_enabled(void)
 /* True in an interrupt, exception or NMI handler of this CPU. */
 static inline bool in_interrupt(void)
 {
-	return this_cpu()->interrupt_depth != 0;
+	bool inside;
+	__asm__ volatile("cmpl $0, %%gs:%c1" : "=@ccne"(inside) : "i"(offsetof(struct cpu, interrupt_depth)));
+	return inside;
 }
 
 #endif
