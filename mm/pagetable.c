@@ -186,6 +186,7 @@ static inline void collect_frame(struct page_list *frames, pte_t e, unsigned lev
 	struct page *page = pfn_to_page(paddr_to_pfn(pte_leaf_paddr(e, level)));
 	if (IS_DEBUG)
 		page->unflushed = true;
+	page_set_type(page, PAGE_HELD); /* before the link takes the owner's place */
 	page_list_add(frames, page);
 }
 

@@ -315,9 +315,13 @@ static bool area_mark_dying(struct vmap_area *area)
 struct vmap_area *area_of_frame(uintptr_t address)
 {
 	const struct page *page = vmalloc_to_page((const void *)address);
-	bool owned = page && page_entry_written(pfn_to_page(pfn(0)), page_to_pfn(page).raw) &&
-	             page->type == PAGE_VMALLOC;
-	return owned ? page->owner : NULL;
+
+	if (!page || !page_entry_written(pfn_to_page(pfn(0)), page_to_pfn(page).raw) ||
+	    page_get_type(page) != PAGE_VMALLOC)
+		return NULL;
+	struct vmap_area *owner = __atomic_load_n(&page->owner, __ATOMIC_ACQUIRE);
+	/* The frame may be given back on another CPU: then it has another type before its link is written over the owner. */
+	return page_get_type(page) == PAGE_VMALLOC ? owner : NULL;
 }
 
 struct vmap_area *find_vm_area(const void *address)

@@ -83,16 +83,6 @@ void frames_disown(struct page *const *pages, size_t count)
 	}
 }
 
-/* The same for a list: it has taken the owners' place already. */
-static void frames_disown_list(const struct page_list *list)
-{
-	for (uint32_t frame = list->head; frame != PFN_NONE;) {
-		struct page *page = pfn_to_page(pfn(frame));
-		page_set_type(page, PAGE_HELD);
-		frame = page->next;
-	}
-}
-
 /* As many of `count` new frames as there are. */
 static size_t frames_take(struct page **pages, size_t count, const struct request *want)
 {
@@ -185,7 +175,6 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 			pagetable_withdraw(&kernel_pagetable, vrange(at, stop));
 		pagetable_clear(&kernel_pagetable, vrange(at, stop), &frames);
 	}
-	frames_disown_list(&frames);
 	count_sub(&vmalloc_state.nr_pages, area_data_pages(area));
 	return vmap_range_give(area, &frames, caller);
 }

@@ -182,8 +182,8 @@ void vmap_areas_release(struct vmap_area *const *areas, size_t count);
 
 static inline void frame_own(struct vmap_area *area, struct page *page)
 {
-	page_set_type(page, PAGE_VMALLOC);
 	page->owner = area;
+	page_set_type(page, PAGE_VMALLOC); /* last: whoever finds it believes the owner */
 }
 
 /* Held by whoever calls, as before frame_own(). */

@@ -1013,6 +1013,45 @@ static void vmalloc_and_vfree_may_be_interrupted_anywhere(void)
 	sweep_kinds(AREA, AREA);
 }
 
+/* ---- What an address leads to while its frame is given back ---- */
+
+static char *leaving, *alias; /* the same frame, that of an area that is being freed */
+static const struct vmap_area *leaving_area;
+
+static void call_vfree_leaving(void)
+{
+	vfree(leaving);
+}
+
+/* As another CPU does that rounds an address down and believes what it finds there (vm_map_ram.c). */
+static void look_through_alias(void)
+{
+	const struct vmap_area *area = area_of_frame((uintptr_t)alias);
+
+	if (area && area != leaving_area)
+		notice("a frame that is being given back is believed to belong to what is no area");
+}
+
+static void a_frame_that_is_being_given_back_leads_to_its_area_or_to_none(void)
+{
+	bool met = true;
+
+	step_begin(look_through_alias);
+	for (size_t due = 0; met; due++) {
+		leaving = vmalloc(size_of[AREA]);
+		assert_non_null(leaving);
+		leaving_area = find_vm_area(leaving);
+		struct page *page = vmalloc_to_page(leaving);
+		alias = vmap(&page, 1, VM_MAP, PAGE_KERNEL);
+		assert_non_null(alias);
+		met = step_call(call_vfree_leaving, due, 0);
+		vunmap(alias);
+		assert_sound(broken);
+	}
+	assert_sound(step_broken());
+	assert_at_least(step_counts()->interrupted, 2);
+}
+
 /* Of what was swept before this case: alone it has nothing to say. */
 static void all_boundaries_were_met_and_fast_paths_mask_nothing(void)
 {
@@ -1213,6 +1252,7 @@ static const struct test_case cases[] = {
         TEST_CASE(object_caches_may_be_interrupted_where_there_is_no_memory_for_magazines),
         TEST_CASE(the_page_allocator_may_be_interrupted_anywhere),
         TEST_CASE(vmalloc_and_vfree_may_be_interrupted_anywhere),
+        TEST_CASE(a_frame_that_is_being_given_back_leads_to_its_area_or_to_none),
         TEST_CASE(all_boundaries_were_met_and_fast_paths_mask_nothing),
         TEST_CASE(a_timer_that_allocates_and_frees_disturbs_nobody),
         TEST_CASE(a_cpu_that_is_emptied_by_another_again_and_again_loses_nothing),

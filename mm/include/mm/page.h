@@ -85,11 +85,17 @@ static inline uint16_t page_type_order(enum page_type type, unsigned order)
 /*
  * What a written entry is the head of, set and asked. Atomic, as a block's holder changes its type without a lock while
  * others look at the block: whoever frees its buddy, or wants to know what a wild pointer leads to. Both accept either
- * answer, since neither a held block nor one that changes hands ever says PAGE_FREE.
+ * answer, since neither a held block nor one that changes hands ever says PAGE_FREE. Who goes by the owner asks for the type
+ * before and after: an owner is there before the type that tells of it, and goes after it.
  */
 static inline void page_set_type(struct page *page, enum page_type type)
 {
-	__atomic_store_n(&page->type, (uint8_t)type, __ATOMIC_RELAXED);
+	__atomic_store_n(&page->type, (uint8_t)type, __ATOMIC_RELEASE);
+}
+
+static inline enum page_type page_get_type(const struct page *page)
+{
+	return (enum page_type)__atomic_load_n(&page->type, __ATOMIC_ACQUIRE);
 }
 
 static inline void page_set_head(struct page *page, enum page_type type, unsigned order)

@@ -62,9 +62,9 @@ bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *p
 
 /*
  * Clears whatever is mapped in `range` (holes are fine), flushes, then frees emptied tables. The frame with which
- * each leaf begins is added to `frames` if that is not NULL; the caller, to whom the leaf is a block of that size, frees it,
- * which is safe as soon as this returns. A large leaf
- * that lies only partly in the range is split first: the only way to fail.
+ * each leaf begins is added to `frames`, as PAGE_HELD, if that is not NULL; the caller, to whom the leaf is a block of that
+ * size, frees it, which is safe as soon as this returns. A large leaf that lies only partly in the range is split first: the
+ * only way to fail.
  */
 bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames) MUST_USE;
 
