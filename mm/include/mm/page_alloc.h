@@ -112,7 +112,8 @@ struct page_list {
 	}
 static inline void page_list_add(struct page_list *list, struct page *page)
 {
-	__atomic_store_n(&page->next, list->head, __ATOMIC_RELEASE); /* over an owner that others may ask for */
+	__atomic_store_n(&page->next, list->head,
+	                 __ATOMIC_RELEASE); /* over an owner that others may ask for */
 	list->head = (uint32_t)page_to_pfn(page).raw;
 	list->count++;
 }
