@@ -44,6 +44,7 @@ OUT  := build/$(if $(FLUSH_OFF),flush-off,$(BUILD))
 HOST := build/host
 TSAN := build/tsan
 FUZZ := build/fuzz
+HOST_BENCH := build/host-bench
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -65,9 +66,10 @@ HOSTED_SRC   := $(filter-out lib/string.c,$(call find,lib/*.c)) $(call find,arch
                 arch/x86_64/counters.c arch/x86_64/lock_graph.c arch/x86_64/spinlock.c boot/acpi.c boot/handoff.c
 FUZZ_SRC     := $(call find,tests/host/fuzz_*.c)
 HOST_SRC     := $(HOSTED_SRC) $(SHARED_TESTS) $(filter-out $(FUZZ_SRC),$(call find,tests/host/*.c))
+HOST_BENCH_SRC := $(HOSTED_SRC) tests/host/host_boot.c $(call find,bench/host/*.c)
 HEADERS      := $(call find,lib/include/lib/*.h arch/x86_64/include/arch/*.h arch/host/include/*/*.h mm/include/mm/*.h \
                             boot/include/boot/*.h kernel/include/kernel/*.h tests/include/test/*.h)
-PRIVATE_HEADERS := $(call find,$(foreach d,lib arch/x86_64 arch/host mm boot kernel bench tests/common tests/kernel \
+PRIVATE_HEADERS := $(call find,$(foreach d,lib arch/x86_64 arch/host mm boot kernel bench bench/host tests/common tests/kernel \
                             tests/host,$(d)/*.h))
 
 # ---- Layers: what each folder may include. An upward include is "No such file" -------------------------------------
@@ -106,6 +108,8 @@ KERNEL_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 --build
 HOST_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all
 TSAN_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=thread
 FUZZ_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# As the release kernel is compiled, so far as a process can be.
+HOST_BENCH_CFLAGS := $(COMMON) -O2 $(BUILD_release) -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none
 
 export ISO_CMDLINE ?=
 export PYTHONDONTWRITEBYTECODE := 1
@@ -188,6 +192,18 @@ $(FUZZ)/fuzz_%: $(FUZZ)/tests/host/fuzz_%.c.o $(FUZZ)/hosted.a
 	$(say) "FUZZLD  $@"
 	$(quiet)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ -o $@
 
+# Octavo in a process without checks but its own, to be measured: the release build's hosted counterpart.
+HOST_BENCH_OBJ := $(HOST_BENCH_SRC:%=$(HOST_BENCH)/%.o)
+
+$(HOST_BENCH)/%.c.o: %.c $(HOST_BENCH)/flags | need-host
+	@mkdir -p $(@D)
+	$(say) "BENCHCC $<"
+	$(quiet)$(HOST_CC) $(HOST_BENCH_CFLAGS) $(call layers,$<,$(ARCH_HOSTED)) $(if $(filter bench/%,$<),-Itests/host) -MMD -MP -c $< -o $@
+
+$(HOST_BENCH)/host-bench: $(HOST_BENCH_OBJ) $(HOST_BENCH)/flags
+	$(say) "BENCHLD $@"
+	$(quiet)$(HOST_CC) $(HOST_BENCH_CFLAGS) -no-pie $(HOST_BENCH_OBJ) -pthread -ldl -o $@
+
 # ---- Flags that change rebuild ---------------------------------------------------------------------------------------
 
 $(OUT)/flags: CONTENT = $(CC) $(KERNEL_CFLAGS) $(KERNEL_NASMFLAGS) $(KERNEL_LDFLAGS) $(KERNEL_SRC)
@@ -196,11 +212,12 @@ $(OUT)/iso.flags: CONTENT = $(SOURCE_DATE_EPOCH) $(ISO_CMDLINE)
 $(HOST)/flags: CONTENT = $(HOST_CC) $(HOST_CFLAGS) $(HOST_SRC)
 $(TSAN)/flags: CONTENT = $(HOST_CC) $(TSAN_CFLAGS) $(HOST_SRC)
 $(FUZZ)/flags: CONTENT = $(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_LIB_SRC)
-$(OUT)/flags $(OUT)/flush.flags $(OUT)/iso.flags $(HOST)/flags $(TSAN)/flags $(FUZZ)/flags: FORCE
+$(HOST_BENCH)/flags: CONTENT = $(HOST_CC) $(HOST_BENCH_CFLAGS) $(HOST_BENCH_SRC)
+$(OUT)/flags $(OUT)/flush.flags $(OUT)/iso.flags $(HOST)/flags $(TSAN)/flags $(FUZZ)/flags $(HOST_BENCH)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CONTENT)' | cmp -s - $@ || echo '$(CONTENT)' >$@
 
--include $(KERNEL_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(TSAN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(FUZZ)/%.c.d)
+-include $(KERNEL_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(TSAN_OBJ:.o=.d) $(HOST_BENCH_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(FUZZ)/%.c.d)
 
 # ---- Running ---------------------------------------------------------------------------------------------------------
 
@@ -221,7 +238,7 @@ gdb: build/octavo.elf | need-gdb ## attach gdb, with symbols and Octavo's own co
 	gdb -q -x tools/gdb/octavo.gdb build/octavo.elf
 
 test: | need-all ## everything: host suites, both kernels on every machine of the matrix, gdb, fuzzing, reproducibility
-	$(submake) BUILD=debug all hosted tsan fuzzers
+	$(submake) BUILD=debug all hosted tsan fuzzers host-bench
 	$(submake) BUILD=release build/release/octavo.iso
 	@tools/test.py --seed "$(SEED)"
 
@@ -246,6 +263,9 @@ bench-update: | need-run ## write what the rows cost now to bench/counts.json
 	$(submake) BUILD=release build/release/octavo.iso
 	@tools/bench.py update
 
+bench-host: host-bench | need-bench-host ## on this machine's processor, in nanoseconds: kmalloc beside malloc libraries, the buddy and va_space beside simpler ways
+	@tools/bench_host.py
+
 soak: all | need-run ## all CPUs under stress for MINUTES (5), a line per second: CPUS MEM BUILD FIRMWARE SEED say where
 	@tools/run_kernel.py $(MACHINE) --soak --limit $$(( $(MINUTES) * 60 + 300 )) --cmdline "soak=$(MINUTES) exit $(SEEDED)"
 
@@ -262,10 +282,11 @@ fuzz: fuzzers ## libFuzzer over the parsers of untrusted input for SECONDS (60) 
 hosted: $(HOST)/octavo-tests
 tsan: $(TSAN)/octavo-tests
 fuzzers: $(FUZZ_TARGETS)
+host-bench: $(HOST_BENCH)/host-bench
 
 # ---- Care ------------------------------------------------------------------------------------------------------------
 
-C_FILES = $(filter %.c,$(KERNEL_SRC) $(HOST_SRC) $(FUZZ_SRC)) $(HEADERS) $(PRIVATE_HEADERS)
+C_FILES = $(filter %.c,$(KERNEL_SRC) $(HOST_SRC) $(FUZZ_SRC) $(HOST_BENCH_SRC)) $(HEADERS) $(PRIVATE_HEADERS)
 
 check: check-format check-headers check-cppcheck check-tidy ## formatting, headers on their own, cppcheck, clang-tidy
 	@echo "check: clean"
@@ -315,10 +336,12 @@ help: ## this list
 	@echo "  BATCHES=n for ptcheck"
 
 # For editors and clang-tidy: how each C file is compiled, in the kernel if it is part of it, else on the host.
-compile_commands.json: $(OUT)/flags $(HOST)/flags
+compile_commands.json: $(OUT)/flags $(HOST)/flags $(HOST_BENCH)/flags
 	@$(file >$@,[$(foreach f,$(filter %.c,$(KERNEL_SRC)),$(call entry,$f,$(CC) $(KERNEL_CFLAGS) $(call layers,$f,$(ARCH)))) \
 		$(foreach f,$(filter-out $(KERNEL_SRC),$(HOST_SRC) $(FUZZ_SRC)),$(call \
-			entry,$f,$(HOST_CC) $(HOST_CFLAGS) $(call layers,$f,$(ARCH_HOSTED)))))sed -i 's/}, *{/},\n{/g; $$s/},$$/}]/' $@
+			entry,$f,$(HOST_CC) $(HOST_CFLAGS) $(call layers,$f,$(ARCH_HOSTED)))) \
+		$(foreach f,$(filter bench/host/%,$(HOST_BENCH_SRC)),$(call \
+			entry,$f,$(HOST_CC) $(HOST_BENCH_CFLAGS) $(call layers,$f,$(ARCH_HOSTED)) -Itests/host)))sed -i 's/}, *{/},\n{/g; $$s/},$$/}]/' $@
 entry = {"directory": "$(CURDIR)", "file": "$(1)", "command": "$(2) -c $(1)"},
 
 need-kernel: ; @tools/need $(CC) $(LD) $(NASM)
@@ -328,12 +351,13 @@ need-host:   ; @tools/need $(HOST_CC) /usr/include/cmocka.h
 need-fuzz:   ; @tools/need $(FUZZ_CC)
 need-run:    ; @tools/need python3 qemu-system-x86_64 /usr/share/OVMF/OVMF_CODE_4M.fd
 need-gdb:    ; @tools/need gdb
-need-all: need-kernel need-iso need-host need-fuzz need-run need-gdb ; @tools/need cppcheck clang-tidy clang-format
+need-bench-host: ; @tools/need python3 /usr/lib/x86_64-linux-gnu/libmimalloc.so.2 /usr/lib/x86_64-linux-gnu/libjemalloc.so.2
+need-all: need-kernel need-iso need-host need-fuzz need-run need-gdb need-bench-host ; @tools/need cppcheck clang-tidy clang-format
 
 submake = @+$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 quiet = $(if $(V),,@)
 say   = @$(if $(V),:,echo)
 
-.PHONY: all run debug gdb test test-host test-tsan test-kernel bench bench-check bench-update soak ptcheck flush-table fuzz hosted tsan fuzzers check check-format check-headers \
+.PHONY: all run debug gdb test test-host test-tsan test-kernel bench bench-check bench-update bench-host soak ptcheck flush-table fuzz hosted tsan fuzzers host-bench check check-format check-headers \
         check-cppcheck check-tidy format setup clean help FORCE \
-        need-kernel need-iso need-host need-fuzz need-run need-gdb need-all
+        need-kernel need-iso need-host need-fuzz need-run need-gdb need-bench-host need-all

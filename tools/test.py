@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 
 import bench
+import bench_host
 import gdb_session
 import ptcheck
 import qemu
@@ -131,6 +132,12 @@ def ptcheck_row(name, target, seed):
 def bench_row():
     """No operation costs more instructions than what is committed."""
     return "benchmark, no row dearer than bench/counts.json", bench.check
+
+
+def bench_host_row():
+    """Each row of `make bench-host` is measured once by each contender; how long it takes is no matter of right or wrong."""
+    name = "hosted benchmark runs"
+    return name, lambda: bench_host.smoke(log_name(name))
 
 
 def bringup_rows():
@@ -359,7 +366,7 @@ def rows(only, seed):
     kernels = [kernel_row(name, target, seeded) for name, target in MACHINES] + [glob_row(seeded), boot_cost_row(), bench_row()]
     return (
         host + tsan + kernels + list(ptcheck_rows(seed)) + list(bringup_rows()) + list(levels_rows()) + list(window_rows())
-        + list(screen_rows()) + list(report_rows()) + list(gdb_rows()) + [tools_row(), reproducible_row()] + list(fuzz_rows())
+        + list(screen_rows()) + list(report_rows()) + list(gdb_rows()) + [tools_row(), bench_host_row(), reproducible_row()] + list(fuzz_rows())
     )
 
 

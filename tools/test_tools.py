@@ -13,6 +13,7 @@ import xml.etree.ElementTree
 
 import bench
 import bench_chart
+import bench_host
 import bench_report
 import bench_rows
 import page_walk
@@ -510,6 +511,75 @@ class Bench(unittest.TestCase):
             found[name] = archive[at : at + size]
             at = (at + size + 3) & ~3
         self.assertEqual(found, {"dev": b"", "init": b"program", "TRAILER!!!": b""})
+
+
+class BenchHost(unittest.TestCase):
+    """Two contenders and one that allocates nothing, three rounds."""
+
+    FAMILY = bench_host.Family(
+        "Things",
+        (bench_host.Contender("ours", "a"), bench_host.Contender("theirs", "b"), bench_host.Contender("none", "c", floor=True)),
+        (bench_host.Row("x", "one"), bench_host.Row("y", "two", ("theirs",))),
+    )
+    NS = {"x": {"ours": [10, 20, 40], "theirs": [20, 10, 60], "none": [1, 2, 4]}, "y": {"ours": [5, 5, 5], "none": [1, 1, 1]},
+          bench_host.CALIBRATION: {"ours": [100, 100, 100], "theirs": [98, 100, 103], "none": [100, 100, 100]}}
+
+    def setUp(self):
+        self.measured = {}
+        for row in bench_host.rows_of(self.FAMILY):
+            entry = self.measured[("Things", row.name)] = bench_host.Measured(self.FAMILY, row)
+            for contender in self.FAMILY.contenders:
+                for ns in self.NS[row.name].get(contender.name, []):
+                    entry.add(contender, ns, 0)
+
+    def test_a_ratio_is_that_of_medians_with_its_lowest_and_highest_round(self):
+        entry = self.measured[("Things", "x")]
+        self.assertEqual(entry.ratio("theirs"), (1, 0.5, 2))
+        self.assertEqual(bench_host.spread(entry.ratio("theirs")), "1.0x (0.50-2.0)")
+        self.assertEqual(bench_host.spread(self.measured[("Things", "y")].ratio("theirs")), "-")
+        self.assertEqual([bench_host.times(ratio) for ratio in (0.756, 1.26, 12.4, 63000)], ["0.76x", "1.3x", "12x", "63,000x"])
+
+    def test_rows_are_counted_and_who_allocates_nothing_is_no_rival(self):
+        self.assertEqual(bench_host.summary(self.measured, (self.FAMILY,)),
+                         ["ours takes less time than theirs in 0 of 1; median 1.0x."])
+
+    def test_noise_is_told(self):
+        loop, rounds = bench_host.noise(self.measured)
+        self.assertIn("1.00x to 1.00x in the median, 0.98x to 1.03x in single rounds", loop)
+        self.assertIn("150 % in the median of its rows, 300 % at most", rounds)
+
+    def test_tables_have_every_row_and_the_report_where_figures_come_from(self):
+        for text in (bench_host.terminal_table(self.measured, (self.FAMILY,)),
+                     bench_host.report(self.measured, (self.FAMILY,), ["somewhere"])):
+            for words in ("one", "two", "1.0x (0.50-2.0)", "theirs"):
+                self.assertIn(words, text)
+        self.assertIn("| two | - | 0.20x (0.20-0.20) |", text)
+        self.assertTrue(text.endswith("* somewhere\n"))
+
+    def test_contenders_that_must_agree_and_do_not_end_the_run(self):
+        entry = bench_host.Measured(self.FAMILY, self.FAMILY.rows[0])
+        entry.add(self.FAMILY.contenders[0], 1, 7)
+        with self.assertRaisesRegex(SystemExit, "one: theirs answers otherwise"):
+            entry.add(self.FAMILY.contenders[1], 1, 8)
+
+    def test_a_row_that_is_not_there_is_named(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            program = os.path.join(scratch, "host-bench")
+            with open(program, "w", encoding="utf-8") as file:
+                file.write('#!/bin/sh\necho ready $1\nwhile read row ns; do [ $row = y ] && exit; echo 9 3 0; done\n')
+            os.chmod(program, 0o755)
+            real, families = (bench_host.PROGRAM, bench_host.FAMILIES)
+            bench_host.PROGRAM, bench_host.FAMILIES = program, (self.FAMILY,)
+            try:
+                result = bench_host.smoke(os.path.join(scratch, "log"))
+            finally:
+                bench_host.PROGRAM, bench_host.FAMILIES = real, families
+        self.assertEqual(result.passed, 6)
+        self.assertEqual(result.problems, ["bench-host: ours: no answer to y", "not measured: two, ours", "not measured: two, none"])
+
+    def test_the_processor_is_named(self):
+        text = "processor\t: 0\nmodel name\t: Some CPU\nprocessor\t: 1\nmodel name\t: Some CPU\n"
+        self.assertEqual(bench_host.processor(text), "Some CPU, 2 CPUs")
 
 
 class Tools(unittest.TestCase):
