@@ -122,26 +122,34 @@ static void under_way_end(void)
 	struct cpu_ranges *own = own_ranges();
 
 	if (own->under_way == 1)
-		__atomic_store_n(&own->nr_ended, own->nr_ended + 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&own->nr_ended, own->nr_ended + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&own->under_way, own->under_way - 1, __ATOMIC_RELEASE);
 }
 
-/* Until what other CPUs have under way now is done. True if there was something. */
-static bool await_others(void)
+static uint32_t nr_ended_on(unsigned id)
 {
-	bool waited = false;
+	return __atomic_load_n(&ranges[id].nr_ended, __ATOMIC_ACQUIRE);
+}
 
+/* How often something that was under way on other CPUs has ended. */
+static uint32_t nr_ended_elsewhere(void)
+{
+	uint32_t ended = 0;
+
+	for (unsigned id = 0; id < cpus_possible(); id++)
+		ended += id == this_cpu()->id ? 0 : nr_ended_on(id);
+	return ended;
+}
+
+/* Until what other CPUs have under way now is done. */
+static void await_others(void)
+{
 	for (unsigned id = 0; id < cpus_possible(); id++) {
-		const struct cpu_ranges *other = &ranges[id];
-		uint32_t ended = __atomic_load_n(&other->nr_ended, __ATOMIC_ACQUIRE);
-		if (id == this_cpu()->id)
-			continue;
-		for (; __atomic_load_n(&other->under_way, __ATOMIC_ACQUIRE) &&
-		       __atomic_load_n(&other->nr_ended, __ATOMIC_ACQUIRE) == ended;
-		     waited = true)
+		uint32_t ended = nr_ended_on(id);
+		while (id != this_cpu()->id && __atomic_load_n(&ranges[id].under_way, __ATOMIC_ACQUIRE) &&
+		       nr_ended_on(id) == ended)
 			cpu_serve(); /* it may be waiting for this CPU to flush */
 	}
-	return waited;
 }
 
 /* ---- Flushing -------------------------------------------------------------------------------------------------- */
@@ -457,17 +465,20 @@ static size_t empty_lists(void)
 
 /*
  * All CPUs' lazy ranges are flushed, all spare ones become holes. Frames given back; what others gave back meanwhile counts
- * as one. When others were at it they may have kept spares, which a second round finds.
+ * as one. Where others were at it while we looked, they may have kept spares, which a second round finds.
  */
 static size_t flush_all(void)
 {
+	uint32_t begun = nr_ended_elsewhere();
 	size_t freed = undefer_all();
 
 	await_others();
+	uint32_t looked = nr_ended_elsewhere();
 	freed += empty_lists();
-	if (await_others())
-		freed += 1 + empty_lists();
-	return freed;
+	await_others();
+	if (nr_ended_elsewhere() != looked)
+		freed += empty_lists();
+	return freed + (nr_ended_elsewhere() != begun);
 }
 
 size_t vmap_ranges_purge(void)
