@@ -329,7 +329,7 @@ static void adopt_framebuffer(struct boot_info *out, const struct multiboot2_fra
                               struct span after)
 {
 	struct multiboot2_colours colours;
-	struct boot_framebuffer found;
+	struct boot_framebuffer found = {0};
 	const char *fault;
 
 	if (screen->type != MULTIBOOT2_FRAMEBUFFER_RGB)
