@@ -129,7 +129,9 @@ static struct measured run_churn(const struct host_row *row, uint64_t least_ns)
 enum {
 	RING = TURN / 2, /* so that no turn is the taking alone */
 	HANDOVER = 64,   /* objects that become visible at once */
+	LAPS_MIN = 256,
 	LAPS_MAX = 1 << 15,
+	PATIENCE = 20,    /* times the time asked for, until there are LAPS_MIN */
 	SPINS_MAX = 1000, /* some 50 microseconds */
 };
 
@@ -177,7 +179,8 @@ static void produce(void)
 		uint64_t before = now;
 		now = wall_ns();
 		laps.ns[laps.count++] = now - before;
-	} while (now - start < laps.least_ns && laps.count < LAPS_MAX);
+	} while (laps.count < LAPS_MAX &&
+	         now - start < (laps.count < LAPS_MIN ? PATIENCE : 1) * laps.least_ns);
 	__atomic_store_n(&ring.ended, true, __ATOMIC_RELEASE);
 	wait_until_consumed(n);
 }
