@@ -7,6 +7,7 @@
 #include <mm/pagetable.h>
 #include <mm/vmalloc.h>
 #include <expect_broken.h>
+#include <hoard.h>
 #include <scarcity.h>
 #include <no_trace.h>
 #include <remote.h>
@@ -346,6 +347,44 @@ static void every_failure_inside_leaves_no_trace_and_one_warning(void)
 	}
 }
 
+/* At an odd page it has small leaves only: a table for each 2 MiB, and they run out in each of three parts. */
+static void a_device_of_several_parts_is_mapped_wholly_or_not_at_all(void)
+{
+	static struct hoard hoard;
+	size_t size = 2 * AREA_PART + 3 * PAGE_SIZE;
+	void *device = NULL;
+	unsigned refused = 0;
+
+	need_window(4 * PGD_SIZE, "maps a device of 32 MiB");
+	void *other = mapped(ioremap, no_ram() + PUD_SIZE, 1); /* so that descriptors are at hand */
+	for (size_t left = 0; !device; left += 2) {
+		test_step(left);
+		remember_memory();
+		hoard_take(&hoard, GFP_KERNEL | __GFP_HIGH | __GFP_NOWARN, left);
+		test_warnings_begin();
+		device = ioremap(no_ram() + PAGE_SIZE, size);
+		refused += test_warnings_end();
+		iounmap(device);
+		hoard_release(&hoard);
+		assert_like_before();
+	}
+	iounmap(other);
+	assert_at_least(refused, size / PMD_SIZE / 2);
+}
+
+static void a_leaf_of_1_gib_is_unmapped_whole_where_there_is_no_memory_to_split_it(void)
+{
+	static struct hoard hoard;
+
+	need_window(4 * PGD_SIZE, "maps devices of more than 1 GiB");
+	remember_memory();
+	void *device = mapped(ioremap, no_ram(), PUD_SIZE + PAGE_SIZE);
+	hoard_take(&hoard, GFP_KERNEL | __GFP_HIGH | __GFP_NOWARN, 0);
+	iounmap(device);
+	hoard_release(&hoard);
+	assert_like_before();
+}
+
 static void without_tables_the_registry_forgets_the_mapping_again(void)
 {
 	need_window(4 * PGD_SIZE, "maps devices of more than 1 GiB");
@@ -467,6 +506,8 @@ static const struct test_case cases[] = {
         TEST_CASE(what_is_unmapped_may_be_mapped_with_every_type_in_turn),
         TEST_CASE(random_decisions_agree_with_a_count_per_page_and_type),
         TEST_CASE(every_failure_inside_leaves_no_trace_and_one_warning),
+        TEST_CASE(a_device_of_several_parts_is_mapped_wholly_or_not_at_all),
+        TEST_CASE(a_leaf_of_1_gib_is_unmapped_whole_where_there_is_no_memory_to_split_it),
         TEST_CASE(without_tables_the_registry_forgets_the_mapping_again),
         TEST_CASE(the_verifier_sees_D1_a_mapping_in_the_wrong_tree),
         TEST_CASE(the_verifier_sees_D2_a_wrong_end_of_a_subtree),

@@ -557,23 +557,30 @@ static void a_bulk_free_may_mix_zones(void)
 
 static void a_bulk_free_reports_the_frame_that_is_wrong(void)
 {
-	for (volatile unsigned drained = 0; drained < 2; drained++) {
-		assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 3, pages), 3);
-		__free_page(pages[1]);
+	static const size_t counts[] = {3, 10}; /* one by one, and in bulk */
+
+	for (volatile unsigned i = 0; i < 2 * ARRAY_SIZE(counts); i++) {
+		size_t count = counts[i / 2];
+		bool drained = i % 2;
+		assert_int_equal(alloc_pages_bulk(GFP_KERNEL, count, pages), count);
+		__free_page(pages[count - 2]);
 		if (drained)
 			drain_all_pages();
 		expect_panic(
 		        drained ? "free_pages_bulk: pfn 0x* order 0: already free, in the free block of order *"
 		                : "free_pages_bulk: pfn 0x* order 0: already free, in the block of order 0 *",
-		        free_pages_bulk(3, pages));
-		__free_page(pages[2]); /* the first was freed, the third never reached */
+		        free_pages_bulk(count, pages));
+		__free_page(pages[counts[i / 2] - 1]); /* never reached; those before were freed */
 	}
-
-	assert_int_equal(alloc_pages_bulk(GFP_KERNEL, 2, pages), 2);
-	struct page *second = pages[1];
-	pages[1] = (struct page *)((uintptr_t)second + 8);
-	expect_panic("free_pages_bulk: 0x* is no struct page", free_pages_bulk(2, pages));
-	__free_page(second);
+	for (volatile unsigned i = 0; i < ARRAY_SIZE(counts); i++) {
+		size_t count = counts[i], before = nr_free_pages();
+		assert_int_equal(alloc_pages_bulk(GFP_KERNEL, count, pages), count);
+		struct page *last = pages[count - 1];
+		pages[count - 1] = (struct page *)((uintptr_t)last + 8);
+		expect_panic("free_pages_bulk: 0x* is no struct page", free_pages_bulk(count, pages));
+		assert_int_equal(nr_free_pages(), before - 1);
+		__free_page(last);
+	}
 }
 
 static void a_page_list_takes_and_gives_any_number(void)
