@@ -557,12 +557,14 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, 
 }
 
 /*
- * Does `object` lie in the slab that another object was in a moment ago? The slab may be gone by now, and its descriptor
- * something else. The entries of its frames are still written, so that they may be asked.
+ * Does `object` lie in the slab that another object was in a moment ago, with its frames from `base` on? The slab may be gone by
+ * now, and its descriptor something else: it is not looked at before the entries of its frames, still written, tell that it is
+ * there.
  */
-static inline bool lies_in(const struct slab *slab, const struct kmem_cache *cache, const void *object)
+static inline bool lies_in(const struct slab *slab, const char *base, const struct kmem_cache *cache,
+                           const void *object)
 {
-	if ((uintptr_t)object - (uintptr_t)slab->base >= slab_bytes(cache))
+	if ((uintptr_t)object - (uintptr_t)base >= slab_bytes(cache))
 		return false;
 	const struct page *page = virt_to_page(object);
 	return page->type == PAGE_SLAB && page->owner == slab && slab->cache == cache;
@@ -572,10 +574,13 @@ void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects
 {
 	static const char call[] = "kmem_cache_free_bulk";
 	struct slab *slab = NULL;
+	const char *base = NULL;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!slab || !lies_in(slab, cache, objects[i]))
+		if (!slab || !lies_in(slab, base, cache, objects[i])) {
 			slab = decode_slab(cache, objects[i], call);
+			base = slab->base;
+		}
 		free_object(slab, objects[i], call, CALLER_ADDRESS);
 	}
 }

@@ -621,6 +621,22 @@ static void a_long_batch_with_an_object_listed_twice_is_reported(void)
 	end_caches();
 }
 
+/* The debug build's poison, as what was read from a freed object. The freed descriptor of the slab before says the same. */
+static void a_batch_with_a_wild_pointer_behind_a_slab_that_is_gone_is_reported(void)
+{
+	struct kmem_cache *cache = make("test-batch-wild", PAGE_SIZE, 0, 0, NULL);
+	void *batch[SLAB_EMPTY_KEPT + 2];
+	enum { OBJECTS = ARRAY_SIZE(batch) - 1 };
+
+	assert_int_equal(kmem_cache_alloc_bulk(cache, GFP_KERNEL, OBJECTS, batch), OBJECTS);
+	assert_int_equal(slab_capacity(cache), 1);
+	batch[OBJECTS] = (void *)(POISON_FREE * 0x0101010101010101UL);
+	expect_panic("kmem_cache_free_bulk: 0x6b6b6b6b6b6b6b6b is not an allocated object (*",
+	             kmem_cache_free_bulk(cache, OBJECTS + 1, batch));
+	assert_int_equal(cache->nr_active, 0);
+	end_caches();
+}
+
 static void destroying_a_cache_with_live_objects_lists_them(void)
 {
 	struct kmem_cache *cache = make("test-live", 64, 0, 0, NULL);
@@ -1302,6 +1318,7 @@ static const struct test_case cases[] = {
         TEST_CASE(memory_of_other_layers_is_reported_as_what_it_is),
         TEST_CASE(a_batch_with_a_mistake_in_it_is_reported),
         TEST_CASE(a_long_batch_with_an_object_listed_twice_is_reported),
+        TEST_CASE(a_batch_with_a_wild_pointer_behind_a_slab_that_is_gone_is_reported),
         TEST_CASE(destroying_a_cache_with_live_objects_lists_them),
         TEST_CASE(destroying_what_is_no_cache_is_reported),
         TEST_CASE(a_bad_cache_request_is_reported),
