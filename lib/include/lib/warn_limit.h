@@ -6,7 +6,8 @@
  * its first. The rest are counted, and the number is told once the window is over, by the next warning of any kind.
  *
  * No lock, and nothing allocated: any context, several CPUs at once. Now and then that is a line more or less of a kind whose
- * window just ends, or one counted under the kind that has just taken its place; no text goes uncounted. There is room for WARN_KINDS kinds at a time; beyond that all others are one.
+ * window just ends, or one counted under the kind that has just taken its place; no text goes uncounted. There is room for
+ * WARN_KINDS kinds at a time; beyond that all others are one.
  */
 #ifndef LIB_WARN_LIMIT_H
 #define LIB_WARN_LIMIT_H
