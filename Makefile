@@ -108,8 +108,10 @@ KERNEL_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 --build
 HOST_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all
 TSAN_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=thread
 FUZZ_CFLAGS := $(COMMON) -O1 -DOCTAVO_DEBUG -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-# As the release kernel is compiled, so far as a process can be.
+# As the release kernel is compiled, so far as a process can be; what includes the C library's headers must have doubles.
 HOST_BENCH_CFLAGS := $(COMMON) -O2 $(BUILD_release) -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none
+host_bench_cflags = $(HOST_BENCH_CFLAGS) $(if $(filter mm/% lib/% arch/x86_64/%,$(1)),-mgeneral-regs-only) \
+                    $(call layers,$(1),$(ARCH_HOSTED)) $(if $(filter bench/%,$(1)),-Itests/host)
 
 export ISO_CMDLINE ?=
 export PYTHONDONTWRITEBYTECODE := 1
@@ -198,7 +200,7 @@ HOST_BENCH_OBJ := $(HOST_BENCH_SRC:%=$(HOST_BENCH)/%.o)
 $(HOST_BENCH)/%.c.o: %.c $(HOST_BENCH)/flags | need-host
 	@mkdir -p $(@D)
 	$(say) "BENCHCC $<"
-	$(quiet)$(HOST_CC) $(HOST_BENCH_CFLAGS) $(call layers,$<,$(ARCH_HOSTED)) $(if $(filter bench/%,$<),-Itests/host) -MMD -MP -c $< -o $@
+	$(quiet)$(HOST_CC) $(call host_bench_cflags,$<) -MMD -MP -c $< -o $@
 
 $(HOST_BENCH)/host-bench: $(HOST_BENCH_OBJ) $(HOST_BENCH)/flags
 	$(say) "BENCHLD $@"
@@ -341,7 +343,7 @@ compile_commands.json: $(OUT)/flags $(HOST)/flags $(HOST_BENCH)/flags
 		$(foreach f,$(filter-out $(KERNEL_SRC),$(HOST_SRC) $(FUZZ_SRC)),$(call \
 			entry,$f,$(HOST_CC) $(HOST_CFLAGS) $(call layers,$f,$(ARCH_HOSTED)))) \
 		$(foreach f,$(filter bench/host/%,$(HOST_BENCH_SRC)),$(call \
-			entry,$f,$(HOST_CC) $(HOST_BENCH_CFLAGS) $(call layers,$f,$(ARCH_HOSTED)) -Itests/host)))sed -i 's/}, *{/},\n{/g; $$s/},$$/}]/' $@
+			entry,$f,$(HOST_CC) $(call host_bench_cflags,$f))))sed -i 's/}, *{/},\n{/g; $$s/},$$/}]/' $@
 entry = {"directory": "$(CURDIR)", "file": "$(1)", "command": "$(2) -c $(1)"},
 
 need-kernel: ; @tools/need $(CC) $(LD) $(NASM)
