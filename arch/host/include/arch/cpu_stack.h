@@ -9,41 +9,51 @@
 
 static ALWAYS_INLINE void *cpu_stack_pop(struct cpu_stack *stack)
 {
-	if (!stack->count)
+	uint32_t count = stack->count;
+
+	if (!count)
 		return NULL;
-	__atomic_store_n(&stack->count, stack->count - 1, __ATOMIC_RELAXED);
-	return stack->items[stack->count];
+	__atomic_store_n(&stack->count, count - 1, __ATOMIC_RELAXED);
+	return stack->items[count - 1];
 }
 
 static ALWAYS_INLINE bool cpu_stack_push(struct cpu_stack *stack, void *item)
 {
-	if (stack->count >= stack->capacity)
+	uint32_t count = stack->count;
+
+	if (count >= stack->capacity)
 		return false;
-	stack->items[stack->count] = item;
-	__atomic_store_n(&stack->count, stack->count + 1, __ATOMIC_RELAXED);
+	stack->items[count] = item;
+	__atomic_store_n(&stack->count, count + 1, __ATOMIC_RELAXED);
 	return true;
+}
+
+static ALWAYS_INLINE struct cpu_pair *cpu_magazine_pair(struct cpu_magazine *magazine, uint32_t used)
+{
+	return (struct cpu_pair *)((char *)magazine->pairs + used);
 }
 
 static ALWAYS_INLINE struct cpu_pair cpu_magazine_pop(struct cpu_magazine **loaded)
 {
 	struct cpu_magazine *magazine = *loaded;
+	uint32_t used = magazine->used;
 
-	if (!magazine->used)
+	if (!used)
 		return (struct cpu_pair){NULL, NULL};
-	__atomic_store_n(&magazine->used, magazine->used - (uint32_t)sizeof(struct cpu_pair),
-	                 __ATOMIC_RELAXED);
-	return magazine->pairs[magazine->used / sizeof(struct cpu_pair)];
+	used -= (uint32_t)sizeof(struct cpu_pair);
+	__atomic_store_n(&magazine->used, used, __ATOMIC_RELAXED);
+	return *cpu_magazine_pair(magazine, used);
 }
 
 static ALWAYS_INLINE bool cpu_magazine_push(struct cpu_magazine **loaded, struct cpu_pair pair)
 {
 	struct cpu_magazine *magazine = *loaded;
+	uint32_t used = magazine->used;
 
-	if (magazine->used >= magazine->size)
+	if (used >= magazine->size)
 		return false;
-	magazine->pairs[magazine->used / sizeof(struct cpu_pair)] = pair;
-	__atomic_store_n(&magazine->used, magazine->used + (uint32_t)sizeof(struct cpu_pair),
-	                 __ATOMIC_RELAXED);
+	*cpu_magazine_pair(magazine, used) = pair;
+	__atomic_store_n(&magazine->used, used + (uint32_t)sizeof(struct cpu_pair), __ATOMIC_RELAXED);
 	return true;
 }
 
