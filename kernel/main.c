@@ -76,6 +76,8 @@ static void map_screen(void)
 		vga_init(ioremap_wc(boot_info.text_screen.raw, VGA_TEXT_BYTES));
 	if (!prange_size(pixels))
 		return;
+	if (!screen.rows)
+		return warn("framebuffer at 0x%lx: too small for a character: ignored", pixels.start.raw);
 	screen_map(&screen, ioremap_wc(pixels.start.raw, prange_size(pixels)));
 	if (screen.pixels)
 		kprintf("Framebuffer: %u by %u pixels at 0x%lx show %u by %u characters\n",

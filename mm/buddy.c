@@ -313,7 +313,7 @@ static void free_run(struct buddy *buddy, uint32_t n, uint32_t count)
 {
 	count_free(buddy, count);
 	for (uint32_t end = n + count; n < end;) {
-		unsigned order = log2_floor(end - n);
+		unsigned order = (unsigned)min_u64(log2_floor(end - n), MAX_PAGE_ORDER);
 		if (n && lowest_bit(n) < order)
 			order = lowest_bit(n);
 		uint32_t next = n + (1U << order);

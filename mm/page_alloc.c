@@ -626,7 +626,7 @@ static void split_block(struct page *page, unsigned from, unsigned to)
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
-/* In two steps, so that no round of the lock writes more than 512 entries. */
+/* In two steps, so that a round of the lock writes 512 heads, and what they demand beside them. */
 void split_page(struct page *page, unsigned order)
 {
 	unsigned step = order > GROUP_ORDER ? GROUP_ORDER : 0;

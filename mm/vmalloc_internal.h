@@ -257,8 +257,8 @@ struct vmap_area *vmap_range_take(size_t pages);
 size_t vmap_range_give(struct vmap_area *area, const struct page_list *frames, const void *caller);
 
 /*
- * A dying area that owns frames, given back in an interrupt handler: dissolved by the next call of this CPU that takes or
- * gives a range outside of one, or by whoever runs short.
+ * A dying area that owns frames, given back in an interrupt handler: dissolved by the next call of this CPU that takes a
+ * new range or gives one back outside of one, or by whoever runs short.
  */
 void vmap_range_defer(struct vmap_area *area, const void *caller);
 

@@ -126,30 +126,27 @@ static void under_way_end(void)
 	__atomic_store_n(&own->under_way, own->under_way - 1, __ATOMIC_RELEASE);
 }
 
-static uint32_t nr_ended_on(unsigned id)
+static ALWAYS_INLINE uint32_t nr_ended_on(unsigned id)
 {
 	return __atomic_load_n(&ranges[id].nr_ended, __ATOMIC_ACQUIRE);
 }
 
-/* How often something that was under way on other CPUs has ended. */
-static uint32_t nr_ended_elsewhere(void)
+/* Until what other CPUs have under way now is done, if so asked. How often, altogether, something has ended there. */
+static ALWAYS_INLINE uint32_t ended_elsewhere(bool wait)
 {
-	uint32_t ended = 0;
+	unsigned own = this_cpu()->id, possible = cpus_possible();
+	uint32_t sum = 0;
 
-	for (unsigned id = 0; id < cpus_possible(); id++)
-		ended += id == this_cpu()->id ? 0 : nr_ended_on(id);
-	return ended;
-}
-
-/* Until what other CPUs have under way now is done. */
-static void await_others(void)
-{
-	for (unsigned id = 0; id < cpus_possible(); id++) {
+	for (unsigned id = 0; id < possible; id++) {
+		if (id == own)
+			continue;
 		uint32_t ended = nr_ended_on(id);
-		while (id != this_cpu()->id && __atomic_load_n(&ranges[id].under_way, __ATOMIC_ACQUIRE) &&
+		while (wait && __atomic_load_n(&ranges[id].under_way, __ATOMIC_ACQUIRE) &&
 		       nr_ended_on(id) == ended)
-			cpu_serve(); /* it may be waiting for this CPU to flush */
+			cpu_serve();    /* it may be waiting for this CPU to flush */
+		sum += nr_ended_on(id); /* again: it rises before there is nothing under way */
 	}
+	return sum;
 }
 
 /* ---- Flushing -------------------------------------------------------------------------------------------------- */
@@ -469,23 +466,25 @@ static size_t empty_lists(void)
  */
 static size_t flush_all(void)
 {
-	uint32_t begun = nr_ended_elsewhere();
+	uint32_t begun = ended_elsewhere(false);
 	size_t freed = undefer_all();
+	uint32_t looked = ended_elsewhere(true);
 
-	await_others();
-	uint32_t looked = nr_ended_elsewhere();
 	freed += empty_lists();
-	await_others();
-	if (nr_ended_elsewhere() != looked)
+	uint32_t ended = ended_elsewhere(true);
+	if (ended != looked)
 		freed += empty_lists();
-	return freed + (nr_ended_elsewhere() != begun);
+	return freed + (ended != begun);
 }
 
 size_t vmap_ranges_purge(void)
 {
 	size_t freed = flush_all();
+	uint32_t looked = ended_elsewhere(false);
 
 	vmap_quarantine_empty();
+	if (unlikely(ended_elsewhere(true) != looked)) /* who emptied it with us may have kept spares */
+		freed += empty_lists();
 	return freed;
 }
 
