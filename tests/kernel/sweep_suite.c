@@ -941,8 +941,8 @@ static void sweep_with(const struct target *target, void (*handler)(void), struc
 	record->interrupted = step_counts()->interrupted;
 	record->restarts = step_counts()->restarts;
 	assert_at_least(record->interrupted, 1);
-	if (!stride) /* what branches on addresses and numbers may differ by some instructions from run to run */
-		assert_at_least(record->interrupted * 5, record->open * 4);
+	if (!stride) /* what branches on addresses and numbers may differ by some dozens of instructions from run to run */
+		assert_at_least(record->interrupted * 4, record->open * 3);
 }
 
 /* Always once a run: a call that finds everything gone again and again would go on for ever. */
