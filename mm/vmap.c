@@ -79,7 +79,8 @@ void area_unmap(const struct vmap_area *area)
 	for (uintptr_t at = area_data_start(area); at < end; at = stop) {
 		struct translation leaf;
 		bool found = end - at > AREA_PART && pagetable_find(&kernel_pagetable, vaddr(at), &leaf);
-		stop = area_part_end(at, end, found ? pt_level_size(leaf.level) : PAGE_SIZE);
+		/* Where nothing is, mostly nothing follows. */
+		stop = area_part_end(at, end, found ? pt_level_size(leaf.level) : PGD_SIZE);
 		bool unmapped = pagetable_unmap(&kernel_pagetable, vrange(at, stop), NULL);
 		ASSERT(unmapped); /* whole leaves */
 	}

@@ -511,6 +511,21 @@ static void a_mapping_of_several_parts_is_all_or_nothing(void)
 	__free_pages(frames[0], 1);
 }
 
+/* In parts, but not one for each 16 MiB of nothing. */
+static void a_large_area_that_nothing_is_mapped_in_goes_at_once(void)
+{
+	enum { TERABYTES = 8 };
+
+	if (!IS_DEBUG)
+		test_skip("the debug build counts locks");
+	need_window(2UL * TERABYTES << 40, "takes an area of 8 TiB");
+	struct vmap_area *area = get_vm_area((size_t)TERABYTES << 40, VM_MAP);
+	assert_non_null(area);
+	uint64_t locks = this_cpu()->counters[COUNT_LOCKS];
+	free_vm_area(area);
+	assert_at_most(this_cpu()->counters[COUNT_LOCKS] - locks, 20 * TERABYTES);
+}
+
 /* ---- At random ---- */
 
 enum { AREAS = 5, STEPS = 60 };
@@ -595,6 +610,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_block_of_1_gib_is_one_leaf),
         TEST_CASE(a_run_that_cannot_be_mapped_leaves_no_trace),
         TEST_CASE(a_mapping_of_several_parts_is_all_or_nothing),
+        TEST_CASE(a_large_area_that_nothing_is_mapped_in_goes_at_once),
         TEST_CASE(areas_of_blocks_and_pages_come_change_and_go_at_random),
 };
 
