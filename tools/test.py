@@ -420,10 +420,17 @@ class Show:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=["host", "tsan"])
+    parser.add_argument("--only", choices=["host", "tsan"], help="the suites as a process, and no kernel")
     parser.add_argument("--match", default="*", help="run only the rows whose name matches this glob")
-    parser.add_argument("--seed", default="")
+    parser.add_argument("--list", action="store_true", help="show their names, and run nothing")
+    parser.add_argument("--seed", default="", help="of the randomised cases")
     arguments = parser.parse_args()
+    chosen = [row for row in rows(arguments.only, arguments.seed) if fnmatchcase(row[0], arguments.match)]
+    if not chosen:
+        sys.exit(f"no row's name matches `{arguments.match}`; --list shows them")
+    if arguments.list:
+        print("\n".join(name for name, _ in chosen))
+        return
     if "SOURCE_DATE_EPOCH" not in os.environ:  # as in the Makefile, which sets it for `make test`
         commit = subprocess.run(["git", "log", "-1", "--format=%ct"], capture_output=True, text=True, check=False)
         os.environ["SOURCE_DATE_EPOCH"] = commit.stdout.strip() or "315532800"
@@ -442,7 +449,6 @@ def main():
         show.end(name, result)
         return result
 
-    chosen = [row for row in rows(arguments.only, arguments.seed) if fnmatchcase(row[0], arguments.match)]
     started = time.monotonic()
     with ThreadPoolExecutor(JOBS) as pool:
         results = list(pool.map(run, chosen))

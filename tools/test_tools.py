@@ -601,6 +601,13 @@ class Tools(unittest.TestCase):
     def test_setup_does_nothing_the_second_time(self):
         self.assertEqual(self.run_script("setup"), (0, "setup: every tool is here, nothing to do\n"))
 
+    def test_a_glob_that_no_row_matches_is_named(self):
+        words = "no row's name matches `gdb sessions`; --list shows them\n"
+        self.assertEqual(self.run_script("test.py", "--match", "gdb sessions"), (1, words))
+
+    def test_rows_are_listed_by_name(self):
+        self.assertEqual(self.run_script("test.py", "--list", "--match", "gdb*"), (0, "gdb session\ngdb session, 5 levels\n"))
+
 
 if __name__ == "__main__":
     unittest.main()
