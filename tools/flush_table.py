@@ -6,6 +6,7 @@ not fail where all flushes are on, has caught it. So has a panic or a hang; the 
 caught makes the run fail, but for the remote flushes with one CPU, where nobody is remote: there a catch does.
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -67,6 +68,8 @@ def baseline():
 
 
 def words(tests):
+    """Two suites may have a case of one name: what flushes with 4 levels and with 5."""
+    tests = list(dict.fromkeys(tests))
     if not tests:
         return "nothing"
     first = ", ".join(f"`{test}`" for test in tests[:3])
@@ -74,6 +77,7 @@ def words(tests):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     end_when_told()
     os.makedirs(LOGS, exist_ok=True)
     lines = ["| flush turned off | caught with 1 CPU by | caught with 4 CPUs by |", "|---|---|---|"]

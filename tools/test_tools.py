@@ -16,6 +16,7 @@ import bench_chart
 import bench_host
 import bench_report
 import bench_rows
+import flush_table
 import page_walk
 import ptcheck
 import qemu
@@ -607,6 +608,9 @@ class Tools(unittest.TestCase):
 
     def test_rows_are_listed_by_name(self):
         self.assertEqual(self.run_script("test.py", "--list", "--match", "gdb*"), (0, "gdb session\ngdb session, 5 levels\n"))
+
+    def test_the_flush_table_names_a_case_of_two_suites_once(self):
+        self.assertEqual(flush_table.words(["a", "b", "a", "c", "d"]), "`a`, `b`, `c` and 1 more")
 
 
 if __name__ == "__main__":
