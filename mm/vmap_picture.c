@@ -3,9 +3,9 @@
  *
  *	0xffffc00000000000 ###|#|~~~~ss.##|…
  *
- * A page is busy, a guard page, lazy or spare (vmap_range.c), in quarantine (quarantine.c), or free. A range that was given back is drawn whole: what was
- * its guard page guards nothing now. So with one page a character, # and | together are vmalloc_stats().used_bytes, and ~,
- * s and q are its kept_bytes.
+ * A page is busy, a guard page, lazy or spare (vmap_range.c), in quarantine (quarantine.c), or free. A range that was given
+ * back is drawn whole: what was its guard page guards nothing now. So with one page a character, # and | together are
+ * vmalloc_stats().used_bytes, and ~, s and q are its kept_bytes.
  *
  * Of several pages the character shows the first kind met in `kinds`: what waits and what is in use must not vanish
  * beside what is free.

@@ -21,9 +21,8 @@ struct parameters {
 	uint64_t gaps;       /* pages that may be left free before an area of vmalloc's, at random; 0: none */
 	uint64_t quarantine; /* bytes of address space that wait after they were freed; 0: none */
 	uint64_t soak;       /* minutes of stress on all CPUs; 0: none */
-	uint64_t
-	        ptcheck; /* batches of changes to the page tables, for tools/ptcheck.py to look at; 0: none */
-	char crash[32];  /* crash=NAME: do this on purpose after boot; see kernel/crash.c */
+	uint64_t ptcheck;    /* batches of changes to page tables, for tools/ptcheck.py to look at; 0: none */
+	char crash[32];      /* crash=NAME: do this on purpose after boot; see kernel/crash.c */
 };
 
 /* Parses; each complaint goes to `complain` as one line. */
