@@ -242,6 +242,14 @@ static ALWAYS_INLINE void merge_and_link(struct buddy *buddy, uint32_t n, unsign
 	link_free(buddy, n, order);
 }
 
+/* Of the largest aligned block that begins at n and reaches no further than `end`. */
+static inline unsigned largest_order(uint32_t n, uint32_t end)
+{
+	unsigned order = (unsigned)min_u64(log2_floor(end - n), MAX_PAGE_ORDER);
+
+	return n && lowest_bit(n) < order ? lowest_bit(n) : order;
+}
+
 void buddy_add(struct buddy *buddy, pfn_t start, pfn_t end)
 {
 	ASSERT(start.raw <= end.raw && start.raw >= buddy->start && end.raw <= buddy->end);
@@ -250,11 +258,7 @@ void buddy_add(struct buddy *buddy, pfn_t start, pfn_t end)
 	buddy->nr_managed += stop - n;
 	count_free(buddy, stop - n);
 	while (n < stop) {
-		unsigned order = log2_floor(stop - n);
-		if (order > MAX_PAGE_ORDER)
-			order = MAX_PAGE_ORDER;
-		if (n && lowest_bit(n) < order)
-			order = lowest_bit(n);
+		unsigned order = largest_order(n, stop);
 		if (order < MAX_PAGE_ORDER)
 			cut_is_written(buddy, n | 1U << order);
 		ASSERT(buddy->frames[n].type == PAGE_NONE); /* given twice */
@@ -313,9 +317,7 @@ static void free_run(struct buddy *buddy, uint32_t n, uint32_t count)
 {
 	count_free(buddy, count);
 	for (uint32_t end = n + count; n < end;) {
-		unsigned order = (unsigned)min_u64(log2_floor(end - n), MAX_PAGE_ORDER);
-		if (n && lowest_bit(n) < order)
-			order = lowest_bit(n);
+		unsigned order = largest_order(n, end);
 		uint32_t next = n + (1U << order);
 		for (uint32_t inside = n + 1; inside < next; inside++)
 			page_set_head(&buddy->frames[inside], PAGE_NONE, 0); /* P4: absorbed */

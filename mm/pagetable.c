@@ -277,7 +277,6 @@ static ALWAYS_INLINE void clear_walk(struct pagetable *pt, struct clearing *clea
 {
 	uint64_t va = range.start.raw, last = range.end.raw - 1;
 	pte_t *e = last_table_entry(pt, va, last);
-
 	bool goes_unread = clearing->mode == CLEAR_UNMAP && vrange_size(range) == PMD_SIZE;
 
 	/* Within one table: the others are met only if it is left empty. */

@@ -58,14 +58,16 @@ static inline pte_t *table_of_level_4(const struct pagetable *pt, uint64_t va)
 	return pte_in_use(e) ? table_below(e) : NULL;
 }
 
-/* The leaf that `va` belongs to, hidden or not; false if there is none. */
+/*
+ * The leaf that `va` belongs to, hidden or not; false if there is none. The compiler writes the steps out, each with its level
+ * as a constant.
+ */
 static ALWAYS_INLINE bool find_leaf(const struct pagetable *pt, uint64_t va, struct leaf *leaf)
 {
 	pte_t *table = table_of_level_4(pt, va);
 
 	if (unlikely(!table))
 		return false;
-		/* Written out by the compiler: each step's level is a constant. */
 #pragma GCC unroll 4
 	for (unsigned level = 4; level; level--) {
 		leaf->slot = &table[pt_index(vaddr(va), level)];

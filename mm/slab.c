@@ -415,16 +415,21 @@ static NOINLINE void *alloc_refilled(struct kmem_cache *cache, gfp_t gfp, uintpt
 	return round.first ? issue(cache, round, caller) : NULL;
 }
 
+/* pre: request_admitted() */
+static ALWAYS_INLINE void *alloc_admitted(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+{
+	struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
+	void *object = likely(round.first) ? issue(cache, round, caller) : alloc_refilled(cache, gfp, caller);
+
+	if (unlikely(gfp & __GFP_ZERO) && object)
+		memset(object, 0, cache->object_size);
+	return object;
+}
+
 /* Flags that are to be judged, or an object that is to be zeroed. */
 static NOINLINE void *alloc_judged(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
 {
-	if (unlikely(!request_admitted(cache, gfp, caller)))
-		return NULL;
-	struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
-	void *object = round.first ? issue(cache, round, caller) : alloc_refilled(cache, gfp, caller);
-	if (object && (gfp & __GFP_ZERO))
-		memset(object, 0, cache->object_size);
-	return object;
+	return likely(request_admitted(cache, gfp, caller)) ? alloc_admitted(cache, gfp, caller) : NULL;
 }
 
 /* What request_admitted() has nothing to say of, and issue() nothing to add to. */
@@ -469,10 +474,12 @@ static ALWAYS_INLINE unsigned decode_slot(const struct slab *slab, const void *p
 	return slot;
 }
 
-/* A decoded object stops being its holder's: here a second free of it is found out. */
-static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, unsigned slot, void *object, const char *call,
+/* An object of the slab stops being its holder's: here a second free of it is found out. */
+static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, void *object, const char *call,
                                             uintptr_t caller)
 {
+	unsigned slot = decode_slot(slab, object, call);
+
 	if (unlikely(slab->state[slot] != SLOT_LIVE))
 		slab_report_free(call, slab, slot);
 	slab->state[slot] = SLOT_FREE;
@@ -484,7 +491,7 @@ static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, unsigned slot, vo
 static ALWAYS_INLINE void free_object(struct slab *slab, void *object, const char *call, uintptr_t caller)
 {
 	struct kmem_cache *cache = slab->cache;
-	struct cpu_pair round = retire(slab, decode_slot(slab, object, call), object, call, caller);
+	struct cpu_pair round = retire(slab, object, call, caller);
 
 	if (unlikely(!cpu_magazine_push(loaded_magazine(cache), round)))
 		magazine_free(cache, round);
@@ -541,17 +548,11 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, 
 	if (unlikely(!request_admitted(cache, gfp, caller)))
 		return 0;
 	for (size_t taken = 0; taken < count; taken++) {
-		struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
-		if (unlikely(!round.first)) {
-			round = magazine_alloc(cache, gfp);
-			if (!round.first) {
-				kmem_cache_free_bulk(cache, taken, objects);
-				return 0;
-			}
+		objects[taken] = alloc_admitted(cache, gfp, caller);
+		if (unlikely(!objects[taken])) {
+			kmem_cache_free_bulk(cache, taken, objects);
+			return 0;
 		}
-		objects[taken] = issue(cache, round, caller);
-		if (gfp & __GFP_ZERO)
-			memset(objects[taken], 0, cache->object_size);
 	}
 	return count;
 }

@@ -20,6 +20,8 @@
  * L3  Every VM_LAZY or VM_SPARE area is in exactly one list; every VM_QUARANTINED one in the quarantine.
  * L4  A VM_DEFERRED area is VM_DYING besides, otherwise as it was while in use, and in exactly one CPU's chain of deferred
  *     areas. The chain is of frames: each area's first one, whose owner is the area, which holds the next one's number.
+ * L5  What a CPU has taken out of a list and not yet made a hole, a spare or a lazy area again is under way there: the
+ *     CPU's under_way is not 0. Nobody waits for another CPU's while something is under way here.
  *
  * The debug build marks each frame that waits in a lazy range (page->unflushed). The mark goes with the flush, and so does
  * VM_LAZY. The page allocator does not take back a frame that has the mark, nor does a lazy range become an area or a hole:
@@ -27,9 +29,6 @@
  *
  * A handler may neither clear a large area, which takes its time, nor wait for other CPUs: it only puts the area into the
  * chain. Until a call or someone in need of memory takes it out again, it stays mapped.
- *
- * L5  What a CPU has taken out of a list and not yet made a hole, a spare or a lazy area again is under way there: the
- *     CPU's under_way is not 0. Nobody waits for another CPU's while something is under way here.
  *
  * Locking: a CPU's lists are its own. They change with interrupts masked; another CPU that wants them asks (cpu_call), if
  * their lengths, which anybody may read, say that there is something to be had. The flush itself runs unmasked and without

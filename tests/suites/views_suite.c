@@ -1,7 +1,7 @@
 /*
- * The two views of the address space, read as a person would, and compared with what is really there: ptdump's lines with
- * the verifier's walk, which shares nothing with ptdump's, and with what a case has mapped itself; the picture of the vmalloc window
- * with areas in known places, and with the counts.
+ * The two views of the address space, read as a person would, and compared with what is really there: ptdump's lines
+ * with the verifier's walk, which shares nothing with ptdump's, and with what a case has mapped itself; the picture of
+ * the vmalloc window with areas in known places, and with the counts.
  */
 #include <lib/align.h>
 #include <lib/rng.h>

@@ -1,7 +1,7 @@
 /*
- * Where words go: COM1 always, and VGA text (<arch/devices.h>) or pixels where there are any. Usable from the first C instruction, in
- * any context. Each CPU fills a line of its own, which goes out whole at its newline, so that lines of several CPUs do
- * not mix.
+ * Where words go: COM1 always, and VGA text (<arch/devices.h>) or pixels where there are any. Usable from the first C
+ * instruction, in any context. Each CPU fills a line of its own, which goes out whole at its newline, so that lines of
+ * several CPUs do not mix.
  */
 #ifndef KERNEL_CONSOLE_H
 #define KERNEL_CONSOLE_H

@@ -6,7 +6,7 @@
 
 enum { FONT_WIDTH = 8, FONT_HEIGHT = 16 };
 
-/* Row `y` of a character, from the top; bit 7 is its leftmost pixel. What is not printable ASCII is a box. pre: y < FONT_HEIGHT */
+/* Row `y` of a character, from the top; bit 7 is its leftmost pixel. Not printable ASCII: a box. pre: y < FONT_HEIGHT */
 uint8_t font_row(char c, unsigned y);
 
 #endif

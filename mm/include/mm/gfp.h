@@ -38,10 +38,10 @@ typedef uint32_t gfp_t;
  *	__GFP_NOFAIL          every CPU's       yes                     while they give panic
  *	                                                                anything
  *
- * Ranges of addresses that were freed, that is; the frames behind them are a shrinker's to give. "What an area needs" are
- * page tables and virtual space (<mm/vmalloc.h>). __GFP_NOFAIL dips into the zones' reserves as soon as a round has not
- * helped; when it panics, nothing is left that could be given back. __GFP_NORETRY is for those who have another way to go on: nobody's cache is
- * dropped for them.
+ * Ranges of addresses that were freed, that is; the frames behind them are a shrinker's to give. "What an area needs"
+ * are page tables and virtual space (<mm/vmalloc.h>). __GFP_NOFAIL dips into the zones' reserves as soon as a round has
+ * not helped; when it panics, nothing is left that could be given back. __GFP_NORETRY is for those who have another way
+ * to go on: nobody's cache is dropped for them.
  */
 #define __GFP_NORETRY       (1U << 8)
 #define __GFP_RETRY_MAYFAIL (1U << 9)

@@ -110,10 +110,11 @@ struct page_list {
 	{                        \
 		.head = PFN_NONE \
 	}
+
+/* The link is written over an owner that others may still ask for. */
 static inline void page_list_add(struct page_list *list, struct page *page)
 {
-	__atomic_store_n(&page->next, list->head,
-	                 __ATOMIC_RELEASE); /* over an owner that others may ask for */
+	__atomic_store_n(&page->next, list->head, __ATOMIC_RELEASE);
 	list->head = (uint32_t)page_to_pfn(page).raw;
 	list->count++;
 }

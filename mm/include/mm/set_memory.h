@@ -6,9 +6,10 @@
  * they show blocks from alloc_pages() or alloc_pages_exact(). What an area's pages lose or regain, their frames lose or
  * regain in the direct map as well, before the call returns; on every CPU, with one flush for all.
  *
- * True; or false if a large leaf, of the area or of the direct map, had to be split and there was no frame for the table: then
- * nothing has changed. There is no errno here; Linux's calls return 0 and -ENOMEM. No reclaim, no warning: whoever may wait can call
- * reclaim_pages() and try again. Any context, no lock of mm held; interrupts are masked for a time linear in `numpages`.
+ * True; or false if a large leaf, of the area or of the direct map, had to be split and there was no frame for the
+ * table: then nothing has changed. There is no errno here; Linux's calls return 0 and -ENOMEM. No reclaim, no warning:
+ * whoever may wait can call reclaim_pages() and try again. Any context, no lock of mm held; interrupts are masked for a
+ * time linear in `numpages`.
  *
  * vfree() resets the direct map. Whoever restricts pages in the direct map itself undoes it before freeing them.
  *

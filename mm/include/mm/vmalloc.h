@@ -130,8 +130,8 @@ void vfree(const void *address);
 
 /*
  * An address range without memory. flags: VM_MAP or VM_IOREMAP, perhaps with VM_NO_GUARD or VM_GUARD_BEFORE. VM_IOREMAP
- * aligns it as ioremap() does. The caller maps into it, from vm_area_address() on, with the page table's functions; what is still mapped is unmapped with it, the
- * frames stay the caller's.
+ * aligns it as ioremap() does. The caller maps into it, from vm_area_address() on, with the page table's functions; what
+ * is still mapped is unmapped with it, the frames stay the caller's.
  */
 struct vmap_area *get_vm_area(size_t size, unsigned long flags) MUST_USE;
 void free_vm_area(struct vmap_area *area);

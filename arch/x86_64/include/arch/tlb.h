@@ -12,7 +12,8 @@
  * Every CPU forgets its translations of [start, end), of whatever page size, and all paging-structure caches for it.
  * Returns when all have: waits for them with interrupts masked, answering theirs meanwhile.
  *
- * pre: page-aligned. Any context but an NMI, any lock held. Above TLB_FLUSH_SINGLE_MAX pages one full flush replaces many single ones.
+ * pre: page-aligned. Any context but an NMI, any lock held. Above TLB_FLUSH_SINGLE_MAX pages one full flush replaces
+ * many single ones.
  */
 void tlb_flush_range(struct vrange range);
 
