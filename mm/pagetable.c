@@ -20,6 +20,16 @@
  * T5  nr_tables is the number of tables that the root reaches, itself included.
  * T6  Leaves stand at levels 1 to 3, and map memory aligned to their size.
  *
+ * And while it is held by others, or by nobody:
+ *
+ * T7  A last-level table is counted for the entries in use and for those about to be: whoever writes some counts them
+ *     before, in the entry that he has seen point to the table, and whoever clears some counts them off afterwards. A table is
+ *     cut off by the exchange of an entry whose count is 0, so nobody is in it, and from then on nobody comes in.
+ *
+ * Hence a range that lies in one last-level table, which is most of what vmalloc does, is mapped and cleared without the
+ * lock, by CPUs that never meet if their ranges do not. With interrupts masked they hold off the flush after which a table
+ * that they walk would be given back.
+ *
  * T4 makes undoing simple. Mapping writes as it goes; when a table cannot be had, the range is cleared up to that place
  * exactly as unmapping clears it. Before, all of the range was absent, so every table that is empty afterwards is one
  * that this call added, or one that waits for its sweep, which then finds it gone. Splitting, the other thing that needs
@@ -34,7 +44,8 @@
  * old table, nobody may hang a new one in its place. A shootdown must therefore be answered by CPUs that wait here with
  * interrupts masked.
  *
- * Lock: pt->lock for every change. Lookup and dump take none: entries are single aligned words.
+ * Lock: pt->lock for every change of what is above the last level or of more than one table there, and of protections and
+ * sizes. Lookup and dump take none: entries are single aligned words.
  *
  * Cost: one descent per table met, then a tight loop over its entries: a few instructions per page. Holes cost one step
  * per absent entry of the highest level that has one, so an empty half of the address space is 256 steps. Unmapping a
@@ -158,11 +169,38 @@ static inline pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, u
 #pragma GCC unroll 3
 	for (unsigned level = 4; level > 1; level--) {
 		e = &table[pt_index(vaddr(va), level)];
-		if ((e->raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
+		pte_t below = pte_get(e);
+		if ((below.raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
 			return NULL;
-		table = table_below(*e);
+		table = table_below(below);
 	}
 	return e;
+}
+
+/* ---- Counting (T7) ---- */
+
+/* `count` entries of the table below `e` are about to be written; false if there is no table. From now on it stays. */
+static inline bool table_claim(pte_t *e, uint64_t count)
+{
+	pte_t seen = pte_get(e);
+
+	do {
+		if (unlikely((seen.raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT))
+			return false;
+	} while (!__atomic_compare_exchange_n(&e->raw, &seen.raw, seen.raw + count * PTE_USED_ONE, true,
+	                                      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	return true;
+}
+
+/* `count` entries of the table below `e` have been written, and cleared; what `e` is then. */
+static inline void table_count(pte_t *e, uint64_t count)
+{
+	__atomic_fetch_add(&e->raw, count * PTE_USED_ONE, __ATOMIC_RELAXED);
+}
+
+static inline pte_t table_release(pte_t *e, uint64_t count)
+{
+	return (pte_t){__atomic_sub_fetch(&e->raw, count * PTE_USED_ONE, __ATOMIC_RELEASE)};
 }
 
 /* ---- Clearing ---- */
@@ -190,62 +228,103 @@ static inline void collect_frame(struct page_list *frames, pte_t e, unsigned lev
 	page_list_add(frames, page);
 }
 
-/* The level 1 part of clear_level(): returns how many entries were in use. */
-static uint64_t clear_pages(struct page_list *frames, pte_t *slot, size_t count)
+/* Eight at a time: a loop's own steps would cost as much as the stores. */
+static ALWAYS_INLINE void clear_entries(pte_t *slot, size_t count)
+{
+	for (; count >= 8; count -= 8, slot += 8) {
+#pragma GCC unroll 8
+		for (unsigned i = 0; i < 8; i++)
+			pte_set(&slot[i], 0);
+	}
+	while (count--)
+		pte_set(slot++, 0);
+}
+
+static bool block_is_mapped(const pte_t *slot, size_t pages)
+{
+	for (size_t i = 1; i < pages; i++)
+		if (pte_leaf_paddr(slot[i], 1).raw != pte_leaf_paddr(slot[0], 1).raw + (i << PAGE_SHIFT))
+			return false;
+	return true;
+}
+
+/*
+ * Leaves of level 1 go with the blocks that they show, each from its head on. Of a block that began in another table the
+ * rest is here, behind frames that are no heads. Returns how many entries were in use.
+ */
+static uint64_t clear_blocks(struct page_list *frames, pte_t *slot, size_t count)
 {
 	uint64_t in_use = 0;
-	if (!frames) {
-		for (const pte_t *end = slot + count; slot != end; slot++) {
-			in_use += pte_in_use(*slot);
-			pte_set(slot, 0);
-		}
-		return in_use;
-	}
-	for (const pte_t *end = slot + count; slot != end; slot++) {
+
+	for (const pte_t *end = slot + count; slot < end;) {
 		pte_t e = *slot;
-		if (!pte_in_use(e))
-			continue;
-		pte_set(slot, 0);
-		collect_frame(frames, e, 1);
-		in_use++;
+		size_t pages = 1;
+		if (pte_in_use(e)) {
+			const struct page *page = pfn_to_page(paddr_to_pfn(pte_leaf_paddr(e, 1)));
+			bool is_head = page_get_type(page) != PAGE_NONE;
+			if (is_head)
+				pages = min_u64(1UL << page->order, (uint64_t)(end - slot));
+			DEBUG_ASSERT(block_is_mapped(slot, pages));
+			clear_entries(slot, pages);
+			if (is_head)
+				collect_frame(frames, e, 1);
+			in_use += pages;
+		}
+		slot += pages;
 	}
 	return in_use;
 }
 
-static void clear_drop_table(struct clearing *clearing, pte_t *e)
+/* The level 1 part of clear_level(): returns how many entries were in use. */
+static uint64_t clear_pages(struct page_list *frames, pte_t *slot, size_t count)
 {
-	paddr_t table = pte_table_paddr(*e);
-	pte_set(e, 0);
+	if (frames)
+		return clear_blocks(frames, slot, count);
+	uint64_t in_use = 0;
+	for (size_t i = 0; i < count; i++)
+		in_use += pte_in_use(slot[i]);
+	clear_entries(slot, count);
+	return in_use;
+}
+
+/* Cut off, unless entries of it have come into use (T7). */
+static bool clear_drop_table(struct clearing *clearing, pte_t *e, pte_t seen)
+{
+	paddr_t table = pte_table_paddr(seen);
+	if (!__atomic_compare_exchange_n(&e->raw, &seen.raw, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return false;
 	pte_set(table_pointer(table), clearing->dropped);
 	clearing->dropped = table.raw;
+	return true;
 }
 
 static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned level, uint64_t va,
                             uint64_t last);
 
-/* Clears [va, last] of what the entry `e`, which is in use, translates. Returns 1 if the entry itself went, else 0. */
+/* Clears [va, last] of what the entry `e`, which is in use, translates. Returns 1 if the entry itself went, else 0. (lock) */
 static uint64_t clear_entry(struct clearing *clearing, pte_t *e, unsigned level, uint64_t va, uint64_t last)
 {
 	bool whole = last - va == pt_level_size(level) - 1;
-	if (pte_is_leaf(*e, level)) {
+	pte_t seen = pte_get(e);
+	if (pte_is_leaf(seen, level)) {
 		if (clearing->mode == CLEAR_TABLES)
 			return 0;    /* of a neighbour, beside a table in its range */
 		DEBUG_ASSERT(whole); /* cut leaves were split, and undoing clears only what was mapped */
 		clearing->cleared = true;
 		if (clearing->frames)
-			collect_frame(clearing->frames, *e, level);
+			collect_frame(clearing->frames, seen, level);
 		pte_set(e, 0);
 		return 1;
 	}
 	/* A last-level table that goes as a whole goes unread, unless its frames are wanted. */
 	if (!(whole && level == 2 && !clearing->frames && clearing->mode == CLEAR_UNMAP)) {
-		uint64_t gone = clear_level(clearing, table_below(*e), level - 1, va, last);
-		pte_set(e, e->raw - gone * PTE_USED_ONE);
-		if (pte_used(*e) || clearing->mode == CLEAR_LEAVES)
+		seen = table_release(e, clear_level(clearing, table_below(seen), level - 1, va, last));
+		if (pte_used(seen) || clearing->mode == CLEAR_LEAVES)
 			return 0;
 	}
+	if (!clear_drop_table(clearing, e, seen))
+		return 0;
 	clearing->cleared = true;
-	clear_drop_table(clearing, e);
 	return 1;
 }
 
@@ -265,7 +344,7 @@ static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned le
 	for (;; va++) {
 		pte_t *e = &table[pt_index(vaddr(va), level)];
 		uint64_t end = part_end(va, level, last);
-		if (pte_in_use(*e))
+		if (pte_in_use(pte_get(e)))
 			gone += clear_entry(clearing, e, level, va, end);
 		if (end == last)
 			return gone;
@@ -273,24 +352,24 @@ static uint64_t clear_level(struct clearing *clearing, pte_t *table, unsigned le
 	}
 }
 
-static ALWAYS_INLINE void clear_walk(struct pagetable *pt, struct clearing *clearing, struct vrange range)
+/* (lock) */
+static void clear_walk(struct pagetable *pt, struct clearing *clearing, struct vrange range)
 {
-	uint64_t va = range.start.raw, last = range.end.raw - 1;
-	pte_t *e = last_table_entry(pt, va, last);
-	bool goes_unread = clearing->mode == CLEAR_UNMAP && vrange_size(range) == PMD_SIZE;
+	clear_level(clearing, table_pointer(pt->root), pt->levels, range.start.raw, range.end.raw - 1);
+}
 
-	/* Within one table: the others are met only if it is left empty. */
-	if (likely(e && !goes_unread)) {
-		if (clearing->mode != CLEAR_TABLES) {
-			pte_t *slot = &table_below(*e)[pt_index(range.start, 1)];
-			uint64_t gone = clear_pages(clearing->frames, slot, vrange_size(range) >> PAGE_SHIFT);
-			pte_set(e, e->raw - gone * PTE_USED_ONE);
-			clearing->cleared |= gone > 0;
-		}
-		if (clearing->mode == CLEAR_LEAVES || pte_used(*e))
-			return;
-	}
-	clear_level(clearing, table_pointer(pt->root), pt->levels, va, last);
+/*
+ * The leaves of a range that lies in the last-level table that `e` points to, without the lock. Returns how many went.
+ * *left: how many entries of that table are still in use. Interrupts masked.
+ */
+static ALWAYS_INLINE uint64_t clear_in_table(pte_t *e, struct vrange range, struct page_list *frames,
+                                             unsigned *left)
+{
+	pte_t *slot = &table_below(pte_get(e))[pt_index(range.start, 1)];
+	uint64_t gone = clear_pages(frames, slot, vrange_size(range) >> PAGE_SHIFT);
+
+	*left = pte_used(table_release(e, gone));
+	return gone;
 }
 
 /* What was cut off goes. pre: every CPU has flushed */
@@ -309,32 +388,51 @@ static void note_flushed(const struct page_list *frames)
 		pfn_to_page(pfn(n))->unflushed = false;
 }
 
-/* The order that matters: clear, flush, only then give back. */
-static void clear_locked(struct pagetable *pt, struct vrange range, struct page_list *frames)
+static inline void flush_unmapped(struct vrange range)
 {
-	struct clearing clearing = {.mode = CLEAR_UNMAP, .frames = frames, .dropped = CHAIN_END};
-
-	if (range.start.raw == range.end.raw)
-		return;
-	clear_walk(pt, &clearing, range);
-	if (clearing.cleared && flush_site(FLUSH_UNMAP))
+	if (flush_site(FLUSH_UNMAP))
 		tlb_flush_range(range);
-	if (IS_DEBUG && frames)
-		note_flushed(frames);
-	give_dropped(pt, &clearing);
+}
+
+/* The order that matters: clear, flush, only then give back. (lock) */
+static void unmap_walk(struct pagetable *pt, struct vrange range, struct clearing *clearing)
+{
+	clear_walk(pt, clearing, range);
+	if (clearing->cleared)
+		flush_unmapped(range);
+	if (IS_DEBUG && clearing->frames)
+		note_flushed(clearing->frames);
+	give_dropped(pt, clearing);
+}
+
+/* What a mapping that fails has done goes again. (lock) */
+static void undo_locked(struct pagetable *pt, struct vrange range)
+{
+	struct clearing clearing = {.mode = CLEAR_UNMAP, .dropped = CHAIN_END};
+
+	if (range.start.raw != range.end.raw)
+		unmap_walk(pt, range, &clearing);
 }
 
 /* ---- Mapping ---- */
 
 enum map_result { MAP_DONE, MAP_CONFLICT, MAP_NO_TABLE };
 
+enum map_source {
+	MAP_CONTIGUOUS, /* what begins at job->pa */
+	MAP_PAGES,      /* a frame for each of job->pages */
+	MAP_BLOCKS,     /* for each of job->pages the block of which it is the head */
+};
+
 struct map_job {
 	struct pagetable *pt;
-	uint64_t va;               /* everything below is mapped */
-	uint64_t pa;               /* what va maps to, unless pages are given */
-	struct page *const *pages; /* what va and the pages after it map to, or NULL */
+	uint64_t va; /* everything below is mapped */
+	uint64_t pa; /* MAP_CONTIGUOUS: what va maps to; else 0 */
+	struct page *const *pages;
+	size_t into; /* MAP_BLOCKS: pages of the first block that are mapped */
 	pgprot_t prot;
 	unsigned max_level;
+	enum map_source source;
 };
 
 /* How many leaves of `level` fit between job->va and `last`, from the first byte on; `last` is in the same table. */
@@ -345,30 +443,68 @@ static size_t map_leaves_fit(const struct map_job *job, unsigned level, uint64_t
 	return (last + 1 - job->va) / pt_level_size(level);
 }
 
-/* Writes `count` leaves that follow each other in memory, up to the first slot that is taken. Returns how many. */
+/* Writes `count` leaves, raw and so on by `step`, up to the first slot that is taken. Returns how many. */
+static ALWAYS_INLINE size_t write_leaves(pte_t *slot, uint64_t raw, uint64_t step, size_t count)
+{
+	size_t done = 0;
+
+	for (; count - done >= 8; done += 8) { /* for clear_entries()'s reason */
+#pragma GCC unroll 8
+		for (unsigned i = 0; i < 8; i++, raw += step) {
+			if (unlikely(pte_in_use(slot[done + i])))
+				return done + i;
+			pte_set(&slot[done + i], raw);
+		}
+	}
+	for (; done < count && likely(!pte_in_use(slot[done])); done++, raw += step)
+		pte_set(&slot[done], raw);
+	return done;
+}
+
 static size_t map_contiguous(struct map_job *job, pte_t *first, unsigned level, size_t count)
 {
-	uint64_t raw = pte_leaf(paddr(job->pa), job->prot, level).raw, size = pt_level_size(level);
-	pte_t *slot = first;
-	for (const pte_t *end = first + count; slot != end && likely(!pte_in_use(*slot)); slot++) {
-		pte_set(slot, raw);
-		raw += size;
-	}
-	size_t done = (size_t)(slot - first);
-	job->va += done * size;
+	uint64_t size = pt_level_size(level);
+	size_t done = write_leaves(first, pte_leaf(paddr(job->pa), job->prot, level).raw, size, count);
+
 	job->pa += done * size;
 	return done;
 }
 
-/* The same for frames that lie anywhere. */
-static size_t map_scattered(struct map_job *job, pte_t *first, size_t count)
+static size_t map_pages(struct map_job *job, pte_t *first, size_t count)
 {
 	struct page *const *pages = job->pages;
 	size_t done = 0;
+
 	for (; done < count && likely(!pte_in_use(first[done])); done++)
 		pte_set(&first[done], page_to_paddr(pages[done]).raw | job->prot.raw);
-	job->va += done << PAGE_SHIFT;
 	job->pages += done;
+	return done;
+}
+
+static size_t map_blocks(struct map_job *job, pte_t *first, size_t count)
+{
+	size_t done = 0, run, written;
+
+	do {
+		const struct page *head = job->pages[0];
+		size_t left = (1UL << head->order) - job->into;
+		uint64_t raw = (page_to_paddr(head).raw + (job->into << PAGE_SHIFT)) | job->prot.raw;
+		run = min_u64(left, count - done);
+		written = write_leaves(first + done, raw, PAGE_SIZE, run);
+		done += written;
+		job->into = written == left ? 0 : job->into + written;
+		job->pages += written == left;
+	} while (done < count && written == run);
+	return done;
+}
+
+/* Writes `count` leaves that follow each other in a table, up to the first slot that is taken. Returns how many. */
+static ALWAYS_INLINE size_t map_leaves(struct map_job *job, pte_t *first, unsigned level, size_t count)
+{
+	size_t done = job->source == MAP_CONTIGUOUS ? map_contiguous(job, first, level, count)
+	              : job->source == MAP_PAGES    ? map_pages(job, first, count)
+	                                            : map_blocks(job, first, count);
+	job->va += done * pt_level_size(level);
 	return done;
 }
 
@@ -379,17 +515,18 @@ static enum map_result map_level(struct map_job *job, pte_t *table, unsigned lev
 static enum map_result map_below(struct map_job *job, pte_t *e, unsigned level, uint64_t last,
                                  uint64_t *added)
 {
-	if (!pte_in_use(*e)) {
+	pte_t seen = pte_get(e);
+	if (!pte_in_use(seen)) {
 		if (!table_add(job->pt, e))
 			return MAP_NO_TABLE;
 		++*added;
-	} else if (pte_is_leaf(*e, level)) {
+	} else if (pte_is_leaf(seen, level)) {
 		return MAP_CONFLICT;
 	}
 	/* Counted even on failure: undoing relies on T4's counts. */
 	uint64_t added_below = 0;
-	enum map_result result = map_level(job, table_below(*e), level - 1, last, &added_below);
-	pte_set(e, e->raw + added_below * PTE_USED_ONE);
+	enum map_result result = map_level(job, table_below(pte_get(e)), level - 1, last, &added_below);
+	table_count(e, added_below);
 	return result;
 }
 
@@ -404,9 +541,7 @@ static enum map_result map_level(struct map_job *job, pte_t *table, unsigned lev
 	while (job->va <= last) {
 		pte_t *e = &table[pt_index(vaddr(job->va), level)];
 		size_t fit = map_leaves_fit(job, level, last);
-		size_t done = 0;
-		if (fit)
-			done = job->pages ? map_scattered(job, e, fit) : map_contiguous(job, e, level, fit);
+		size_t done = fit ? map_leaves(job, e, level, fit) : 0;
 		*added += done;
 		if (done)
 			continue;
@@ -417,43 +552,63 @@ static enum map_result map_level(struct map_job *job, pte_t *table, unsigned lev
 	return MAP_DONE;
 }
 
-/* Maps [job->va, last]. */
-static enum map_result map_walk(struct map_job *job, uint64_t last)
+/* Maps [job->va, last] if it lies in one last-level table that is there, without the lock. Interrupts masked. */
+static ALWAYS_INLINE bool map_in_table(struct map_job *job, uint64_t last, enum map_result *result)
 {
 	pte_t *e = last_table_entry(job->pt, job->va, last);
-	uint64_t unused = 0; /* nobody counts the root's entries: it stays */
-
-	if (unlikely(!e))
-		return map_level(job, table_pointer(job->pt->root), job->pt->levels, last, &unused);
-	pte_t *slot = &table_below(*e)[pt_index(vaddr(job->va), 1)];
 	size_t count = ((last - job->va) >> PAGE_SHIFT) + 1;
-	size_t done = job->pages ? map_scattered(job, slot, count) : map_contiguous(job, slot, 1, count);
-	pte_set(e, e->raw + done * PTE_USED_ONE);
-	return likely(done == count) ? MAP_DONE : MAP_CONFLICT;
+
+	*result = MAP_NO_TABLE;
+	if (unlikely(!e || !table_claim(e, count)))
+		return false;
+	size_t done = map_leaves(job, &table_below(pte_get(e))[pt_index(vaddr(job->va), 1)], 1, count);
+	*result = MAP_DONE;
+	if (unlikely(done != count)) {
+		table_release(e, count - done);
+		*result = MAP_CONFLICT;
+	}
+	return true;
 }
 
-static bool map_range(const char *call, struct map_job *job, struct vrange va)
+/* The rest of a job that map_in_table() began or left. What is mapped of it, on failure, goes again. */
+static NOINLINE enum map_result map_locked(struct map_job *job, struct vrange va, enum map_result result)
 {
 	struct pagetable *pt = job->pt;
+	uint64_t unused = 0; /* nobody counts the root's entries: it stays */
+
+	spin_lock(&pt->lock);
+	if (result == MAP_NO_TABLE)
+		result = map_level(job, table_pointer(pt->root), pt->levels, va.end.raw - 1, &unused);
+	if (result ==
+	    MAP_CONFLICT) /* The tables on the way to a mapped page were there before: clear up to it. */
+		undo_locked(pt, vrange(va.start.raw, job->va));
+	else if (result ==
+	         MAP_NO_TABLE) /* On the way to the missing one a table may have been added: through it. */
+		undo_locked(pt, vrange(va.start.raw, job->va + PAGE_SIZE));
+	spin_unlock(&pt->lock);
+	return result;
+}
+
+static NORETURN void report_conflict(const char *call, const struct map_job *job)
+{
 	struct translation existing = {0};
+
+	ASSERT(pagetable_find(job->pt, vaddr(job->va), &existing));
+	panic("%s: 0x%lx is already mapped to 0x%lx", call, job->va, existing.pa.raw);
+}
+
+static ALWAYS_INLINE bool map_range(const char *call, struct map_job *job, struct vrange va)
+{
+	enum map_result result;
 
 	if (va.start.raw == va.end.raw)
 		return true;
-	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	enum map_result result = map_walk(job, va.end.raw - 1);
-	vaddr_t stopped = vaddr(job->va);
-	if (result == MAP_CONFLICT) {
-		/* The tables on the way to a mapped page were there before: clear up to it. */
-		clear_locked(pt, vrange(va.start.raw, stopped.raw), NULL);
-		ASSERT(pagetable_find(pt, stopped, &existing));
-	} else if (result == MAP_NO_TABLE) {
-		/* On the way to the missing table an empty one may have been added: clear through it. */
-		clear_locked(pt, vrange(va.start.raw, stopped.raw + PAGE_SIZE), NULL);
-	}
-	spin_unlock_irqrestore(&pt->lock, flags);
-
+	irqflags_t flags = irq_save();
+	if (unlikely(!map_in_table(job, va.end.raw - 1, &result) || result != MAP_DONE))
+		result = map_locked(job, va, result);
+	irq_restore(flags);
 	if (unlikely(result == MAP_CONFLICT))
-		panic("%s: 0x%lx is already mapped to 0x%lx", call, stopped.raw, existing.pa.raw);
+		report_conflict(call, job);
 	return result == MAP_DONE;
 }
 
@@ -476,34 +631,98 @@ bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *p
 	struct vrange range = vrange_sized(va, count << PAGE_SHIFT);
 	pagetable_require_range("pagetable_map_pages", pt, range);
 	pagetable_require_prot("pagetable_map_pages", va, prot);
-	struct map_job job = {.pt = pt, .va = va.raw, .pages = pages, .prot = prot, .max_level = 1};
+	struct map_job job = {
+	        .pt = pt, .va = va.raw, .pages = pages, .prot = prot, .max_level = 1, .source = MAP_PAGES};
 	return map_range("pagetable_map_pages", &job, range);
+}
+
+bool pagetable_map_blocks(struct pagetable *pt, struct vrange va, struct page *const *blocks, pgprot_t prot)
+{
+	pagetable_require_range("pagetable_map_blocks", pt, va);
+	pagetable_require_prot("pagetable_map_blocks", va.start, prot);
+	struct map_job job = {.pt = pt,
+	                      .va = va.start.raw,
+	                      .pages = blocks,
+	                      .prot = prot,
+	                      .max_level = 1,
+	                      .source = MAP_BLOCKS};
+	return map_range("pagetable_map_blocks", &job, va);
+}
+
+/* ---- Unmapping ---- */
+
+/* No other table need be looked at. Interrupts masked. */
+static ALWAYS_INLINE pte_t *only_table_entry(const struct pagetable *pt, struct vrange range)
+{
+	return last_table_entry(pt, range.start.raw, range.end.raw - 1);
+}
+
+static bool unmap_locked(struct pagetable *pt, struct vrange range, struct page_list *frames)
+{
+	struct clearing clearing = {.mode = CLEAR_UNMAP, .frames = frames, .dropped = CHAIN_END};
+
+	spin_lock(&pt->lock);
+	bool split = pagetable_split_edges(pt, range);
+	if (split)
+		unmap_walk(pt, range, &clearing);
+	spin_unlock(&pt->lock);
+	return split;
+}
+
+/* The range's leaves are cleared, its table was found empty: unless others use it by now it goes. One flush for both. */
+static void flush_and_drop(struct pagetable *pt, struct vrange range, bool cleared)
+{
+	struct clearing clearing = {.mode = CLEAR_TABLES, .dropped = CHAIN_END, .cleared = cleared};
+
+	spin_lock(&pt->lock);
+	unmap_walk(pt, range, &clearing);
+	spin_unlock(&pt->lock);
 }
 
 bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames)
 {
+	bool done = true;
+	unsigned left;
+
 	pagetable_require_range("pagetable_unmap", pt, range);
 	if (range.start.raw == range.end.raw)
 		return true;
-	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	bool split = pagetable_split_edges(pt, range);
-	if (split)
-		clear_locked(pt, range, frames);
-	spin_unlock_irqrestore(&pt->lock, flags);
-	return split;
+	irqflags_t flags = irq_save();
+	pte_t *e = only_table_entry(pt, range);
+	if (likely(e && vrange_size(range) < PMD_SIZE)) {
+		bool cleared = clear_in_table(e, range, frames, &left);
+		if (unlikely(!left))
+			flush_and_drop(pt, range, cleared);
+		else if (cleared)
+			flush_unmapped(range);
+		if (IS_DEBUG && frames)
+			note_flushed(frames);
+	} else {
+		done = unmap_locked(pt, range, frames);
+	}
+	irq_restore(flags);
+	return done;
 }
 
 void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list *frames)
 {
-	struct clearing clearing = {.mode = CLEAR_LEAVES, .frames = frames, .dropped = CHAIN_END};
+	unsigned left;
 
 	pagetable_require_range("pagetable_clear", pt, range);
 	if (range.start.raw == range.end.raw)
 		return;
-	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	clear_walk(pt, &clearing, range);
-	pt->nr_unswept += vrange_size(range) >> PAGE_SHIFT;
-	spin_unlock_irqrestore(&pt->lock, flags);
+	__atomic_fetch_add(&pt->nr_unswept, vrange_size(range) >> PAGE_SHIFT, __ATOMIC_RELAXED);
+	irqflags_t flags = irq_save();
+	pte_t *e = only_table_entry(pt, range);
+	if (likely(e)) {
+		clear_in_table(e, range, frames, &left);
+	} else {
+		struct clearing clearing = {.mode = CLEAR_LEAVES, .frames = frames, .dropped = CHAIN_END};
+		spin_lock(&pt->lock);
+		clear_walk(pt, &clearing, range);
+		spin_unlock(&pt->lock);
+	}
+	irq_restore(flags);
 	tlb_flush_range_here(range);
 }
 
@@ -518,26 +737,55 @@ static void flush_swept(const struct vrange *ranges, size_t count)
 		tlb_flush_all();
 }
 
-void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count)
+/* May some range have left a table empty? Ranges that follow each other are mostly in one. Interrupts masked. */
+static bool left_empty_tables(const struct pagetable *pt, const struct vrange *ranges, size_t count)
+{
+	uint64_t in_use = ~ranges[0].start.raw; /* an address in the latest table that was found in use */
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t start = ranges[i].start.raw, last = ranges[i].end.raw - 1;
+		if (((start ^ in_use) | (last ^ in_use)) < PMD_SIZE || start > last)
+			continue;
+		const pte_t *e = last_table_entry(pt, start, last);
+		if (!e || !pte_used(pte_get(e)))
+			return true;
+		in_use = start;
+	}
+	return false;
+}
+
+/* The flush, if tables go, is under the lock (above). True if it was. */
+static bool sweep_tables(struct pagetable *pt, const struct vrange *ranges, size_t count)
 {
 	struct clearing clearing = {.mode = CLEAR_TABLES, .dropped = CHAIN_END};
 
-	if (!count)
-		return;
-	irqflags_t flags = spin_lock_irqsave(&pt->lock);
-	for (size_t i = 0; i < count; i++) {
+	spin_lock(&pt->lock);
+	for (size_t i = 0; i < count; i++)
 		if (ranges[i].start.raw != ranges[i].end.raw)
 			clear_walk(pt, &clearing, ranges[i]);
-		pt->nr_unswept -= vrange_size(ranges[i]) >> PAGE_SHIFT;
-	}
 	bool dropped = clearing.dropped != CHAIN_END;
 	if (dropped) {
 		flush_swept(ranges, count);
 		give_dropped(pt, &clearing);
 	}
-	spin_unlock_irqrestore(&pt->lock, flags);
-	if (!dropped)
+	spin_unlock(&pt->lock);
+	return dropped;
+}
+
+void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count)
+{
+	size_t pages = 0;
+
+	if (!count)
+		return;
+	for (size_t i = 0; i < count; i++)
+		pages += vrange_size(ranges[i]) >> PAGE_SHIFT;
+	irqflags_t flags = irq_save();
+	bool flushed = left_empty_tables(pt, ranges, count) && sweep_tables(pt, ranges, count);
+	irq_restore(flags);
+	if (!flushed)
 		flush_swept(ranges, count); /* nothing to hold others off for */
+	__atomic_fetch_sub(&pt->nr_unswept, pages, __ATOMIC_RELAXED);
 }
 
 /* ---- Reading ---- */

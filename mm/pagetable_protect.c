@@ -89,11 +89,12 @@ static void split_at(struct pagetable *pt, struct table_reserve *reserve, uint64
 	pte_t *table = table_pointer(pt->root);
 	for (unsigned level = pt->levels; !is_aligned(edge, pt_level_size(level)); level--) {
 		pte_t *e = &table[pt_index(vaddr(edge), level)];
-		if (!pte_in_use(*e))
+		pte_t seen = pte_get(e);
+		if (!pte_in_use(seen))
 			return;
-		if (pte_is_leaf(*e, level))
+		if (pte_is_leaf(seen, level))
 			split_leaf(e, level, reserve->tables[--reserve->count]);
-		table = table_below(*e);
+		table = table_below(pte_get(e));
 	}
 }
 
@@ -140,9 +141,10 @@ static bool change_level(pte_t *table, unsigned level, uint64_t va, uint64_t las
 	for (;; va++) {
 		pte_t *e = &table[pt_index(vaddr(va), level)];
 		uint64_t end = part_end(va, level, last);
-		if (pte_in_use(*e) && !pte_is_leaf(*e, level))
-			stale |= change_level(table_below(*e), level - 1, va, end, change);
-		else if (pte_in_use(*e))
+		pte_t seen = pte_get(e);
+		if (pte_in_use(seen) && !pte_is_leaf(seen, level))
+			stale |= change_level(table_below(seen), level - 1, va, end, change);
+		else if (pte_in_use(seen))
 			stale |= change_leaf(e, level, change);
 		if (end == last)
 			return stale;
@@ -242,7 +244,7 @@ static bool change_aliases(struct pagetable *pt, struct vrange range, struct pgp
  */
 static bool merge_table(pte_t *slot, unsigned level, struct page_list *merged)
 {
-	pte_t e = *slot;
+	pte_t e = pte_get(slot);
 	const pte_t *below = table_below(e);
 	paddr_t pa = pte_leaf_paddr(below[0], level - 1);
 	if (!(e.raw & PTE_SPLIT))
@@ -263,9 +265,10 @@ static void merge_at(struct pagetable *pt, uint64_t va, struct page_list *merged
 	unsigned level = pt->levels;
 	for (;; level--) {
 		slots[level] = &table[pt_index(vaddr(va), level)];
-		if (!pte_in_use(*slots[level]) || pte_is_leaf(*slots[level], level))
+		pte_t seen = pte_get(slots[level]);
+		if (!pte_in_use(seen) || pte_is_leaf(seen, level))
 			break;
-		table = table_below(*slots[level]);
+		table = table_below(seen);
 	}
 	while (++level <= PT_LEAF_LEVELS && merge_table(slots[level], level, merged))
 		;

@@ -23,9 +23,9 @@
  *     ioremap.c).
  * V3  No guard page is mapped.
  * V4  Nothing is mapped in a hole.
- * V5  Every data page of an area that owns its frames is mapped to one of them, and every leaf to one block: of type
- *     PAGE_VMALLOC, owned by the area, a single frame behind a 4 KiB leaf, one of 2 MiB behind a 2 MiB leaf
- *     (VM_ALLOW_HUGE_VMAP only).
+ * V5  Every data page of an area that owns its frames is mapped to one of them. They are blocks of type PAGE_VMALLOC, owned
+ *     by the area: one of 2 MiB behind a 2 MiB leaf (VM_ALLOW_HUGE_VMAP only), or one of up to 8 frames behind as many
+ *     4 KiB leaves that follow each other, the head first.
  * V6  nr_pages is the number of these frames, and of the blocks of vm_map_ram.c, each of which owns one.
  *
  * V7  What was given back and is not a hole yet (VM_LAZY, VM_SPARE, VM_QUARANTINED) has nothing mapped and is kept by one
@@ -40,8 +40,12 @@
  * a random number of free pages above that (vmalloc_set_gaps()). Then frames and mappings in batches, so that neither stack
  * nor heap grows with the size. Failure unmaps what there is and gives the range back.
  *
+ * Frames come in the largest blocks that CPUs keep lists of, and leave in them: taken, owned, found again and freed once for 8
+ * pages, of which each costs no more than its entry. (Linux asks for larger blocks as well since 7.0, and splits them.) What
+ * cannot be had so is single frames, for which memory is reclaimed.
+ *
  * Large areas of PAGE_KERNEL memory begin at a multiple of 2 MiB and are filled with blocks of that size, each of which
- * costs hardly more than a page does. What cannot be had so is made of pages. When a permission changes in a part of a
+ * costs hardly more than a page does. What cannot be had so is made of smaller blocks. When a permission changes in a part of a
  * block, the page table splits the leaf, and the block follows it (area_split_blocks()).
  *
  * Freeing: mark the area, so that a second vfree() of the same address is caught even while the first one runs; make its
@@ -70,7 +74,7 @@
 #include "pagetable_internal.h"
 #include "vmalloc_internal.h"
 
-/* Frames fetched and mapped at a time: 512 bytes of stack, and a lock round for each 64 pages. */
+/* Blocks fetched and mapped at a time: 512 bytes of stack, and at most 512 pages. */
 enum { FILL_BATCH = 64 };
 
 /* ---- Frames and mappings ------------------------------------------------------------------------------------------ */
@@ -83,7 +87,7 @@ void frames_disown(struct page *const *pages, size_t count)
 	}
 }
 
-/* As many of `count` new frames as there are. */
+/* As many of `count` new single frames as there are. */
 static size_t frames_take(struct page **pages, size_t count, const struct request *want)
 {
 	gfp_t gfp = gfp_may_fail(want->gfp) | __GFP_NOWARN;
@@ -94,21 +98,58 @@ static size_t frames_take(struct page **pages, size_t count, const struct reques
 	return got;
 }
 
-/* `count` new frames at `at`; NULL, or what there was none of. */
-static const char *fill_batch(struct vmap_area *area, vaddr_t at, size_t count, const struct request *want)
-{
-	struct page *pages[FILL_BATCH];
-	size_t got = frames_take(pages, count, want);
+/* Some new blocks, of `left` pages at most; what is too small for a block, or for what there is no block, is single frames. */
+struct batch {
+	struct page *blocks[FILL_BATCH];
+	size_t nr;    /* blocks, */
+	size_t pages; /* of so many pages */
+};
 
-	if (unlikely(got < count)) {
-		free_pages_bulk(got, pages);
+/* A block costs what a frame does. They are to be had as long as there are some at hand: *order is what to begin with. */
+static void blocks_take(struct batch *batch, size_t left, unsigned *order, const struct request *want)
+{
+	gfp_t gfp = AT_HAND_GFP(want->gfp);
+
+	while (batch->nr < FILL_BATCH && *order) {
+		struct page *block = left >> *order ? alloc_pages(gfp, *order) : NULL;
+		if (unlikely(!block)) {
+			--*order;
+			continue;
+		}
+		batch->blocks[batch->nr++] = block;
+		batch->pages += 1UL << *order;
+		left -= 1UL << *order;
+	}
+}
+
+static void batch_give(struct batch *batch)
+{
+	struct page_list frames = PAGE_LIST_INIT;
+
+	for (size_t i = 0; i < batch->nr; i++)
+		page_list_add(&frames, batch->blocks[i]);
+	free_page_list(&frames);
+}
+
+/* A batch of new blocks at `at`, `left` pages at most; NULL, or what there was none of. */
+static const char *fill_batch(struct batch *batch, struct vmap_area *area, vaddr_t at, size_t left,
+                              unsigned *order, const struct request *want)
+{
+	batch->nr = batch->pages = 0;
+	blocks_take(batch, left, order, want);
+	size_t singles = min_u64(left - batch->pages, FILL_BATCH - batch->nr);
+	size_t got = singles ? frames_take(batch->blocks + batch->nr, singles, want) : 0;
+	batch->nr += got;
+	batch->pages += got;
+	if (unlikely(got < singles)) {
+		batch_give(batch);
 		return "no frames";
 	}
-	for (size_t i = 0; i < count; i++)
-		frame_own(area, pages[i]);
-	if (unlikely(!map_frames(at, pages, count, want))) {
-		frames_disown(pages, count);
-		free_pages_bulk(count, pages);
+	for (size_t i = 0; i < batch->nr; i++)
+		frame_own(area, batch->blocks[i]);
+	if (unlikely(!map_blocks(vrange_sized(at, batch->pages << PAGE_SHIFT), batch->blocks, want))) {
+		frames_disown(batch->blocks, batch->nr);
+		batch_give(batch);
 		return "no page-table page";
 	}
 	return NULL;
@@ -138,6 +179,9 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 	bool large =
 	        want->large_align; /* until there is no block: then there is none for the next one either */
 
+	unsigned order = VM_BLOCK_ORDER;
+	struct batch batch;
+
 	/* Invariant: every data page below `at` is filled. */
 	while (left && !lacking) {
 		size_t count = LARGE_PAGES;
@@ -145,8 +189,8 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 		if (may_be_large)
 			large = fill_large(area, at, want);
 		if (!may_be_large || !large) {
-			count = min_u64(left, FILL_BATCH);
-			lacking = fill_batch(area, at, count, want);
+			lacking = fill_batch(&batch, area, at, left, &order, want);
+			count = batch.pages;
 		}
 		at = vaddr_add(at, count << PAGE_SHIFT);
 		left -= count;

@@ -17,7 +17,9 @@ struct check {
 	const struct vmap_area
 	        *area; /* the first that does not end at or below what was seen; NULL: none left */
 	size_t mapped; /* data pages of `area` seen mapped */
-	size_t owned;  /* frames owned by the areas before it */
+	uint64_t frame,
+	        block_end; /* the frame that the next leaf must show; the same: a block must begin there */
+	size_t owned;      /* frames owned by the areas before it */
 	const char *broken;
 };
 
@@ -41,21 +43,31 @@ static const char *area_check(const struct vmap_area *area)
 	return NULL;
 }
 
-/* V5 for one leaf */
-static const char *leaf_check(const struct vmap_area *area, vaddr_t va, paddr_t pa, unsigned level)
+/* V5 for one leaf: the first of a block, or what comes next in one. */
+static const char *leaf_check(struct check *check, vaddr_t va, paddr_t pa, unsigned level)
 {
+	const struct vmap_area *area = check->area;
 	pfn_t frame = paddr_to_pfn(pa);
-	unsigned order = PT_INDEX_BITS * (level - 1);
+	unsigned large = PT_INDEX_BITS * (level - 1);
 
 	CHECK(level == 1 || (level == 2 && area->flags & VM_ALLOW_HUGE_VMAP),
 	      "V5: 0x%lx is mapped by a leaf of level %u", va.raw, level);
 	CHECK(page_is_backed(frame), "V5: 0x%lx is mapped to 0x%lx, which is no RAM", va.raw, pa.raw);
-	const struct page *page = pfn_to_page(frame);
-	CHECK(page->type == PAGE_VMALLOC && page->order == order,
-	      "V5: 0x%lx is mapped to the frame 0x%lx, of type %s, order %u", va.raw, frame.raw,
-	      page_type_name(page->type), page->order);
-	CHECK(page->owner == area, "V5: 0x%lx is mapped to the frame 0x%lx of another area", va.raw,
-	      frame.raw);
+	if (check->frame == check->block_end) {
+		const struct page *page = pfn_to_page(frame);
+		CHECK(page->type == PAGE_VMALLOC &&
+		              (level == 1 ? page->order <= VM_BLOCK_ORDER : page->order == large),
+		      "V5: 0x%lx is mapped to the frame 0x%lx, of type %s, order %u", va.raw, frame.raw,
+		      page_type_name(page->type), page->order);
+		CHECK(page->owner == area, "V5: 0x%lx is mapped to the frame 0x%lx of another area", va.raw,
+		      frame.raw);
+		check->frame = frame.raw;
+		check->block_end = frame.raw + (1UL << page->order);
+	}
+	CHECK(frame.raw == check->frame,
+	      "V5: 0x%lx is mapped to the frame 0x%lx, and the block before it goes on with 0x%lx", va.raw,
+	      frame.raw, check->frame);
+	check->frame += 1UL << large;
 	return NULL;
 }
 
@@ -101,7 +113,7 @@ static const char *part_check(struct check *check, const struct mapping *m, uint
 	for (uintptr_t va = at; !(area->flags & VM_GONE) && area_owns_frames(area) && va < *end;
 	     va += pt_level_size(m->level)) {
 		const char *broken =
-		        leaf_check(area, vaddr(va), paddr_add(m->pa, va - m->va.start.raw), m->level);
+		        leaf_check(check, vaddr(va), paddr_add(m->pa, va - m->va.start.raw), m->level);
 		if (broken)
 			return broken;
 	}

@@ -101,6 +101,9 @@ struct request {
 enum { LARGE_LEVEL = 2, LARGE_ORDER = PT_INDEX_BITS, LARGE_PAGES = 1 << LARGE_ORDER };
 #define LARGE_SIZE PMD_SIZE
 
+/* Of the blocks behind small leaves: the largest order that CPUs keep lists of (page_alloc_internal.h). */
+enum { VM_BLOCK_ORDER = 3 };
+
 /* From 2 MiB on it is to have large leaves, where it can. */
 static inline void request_allow_large(struct request *want)
 {
@@ -213,6 +216,9 @@ void area_unmap(const struct vmap_area *area);
 
 /* A few frames at `at`, with interrupts masked, or false; reclaims for tables if the request may. */
 bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struct request *want) MUST_USE;
+
+/* The same for blocks, of which the last may reach over the range's end. */
+bool map_blocks(struct vrange at, struct page *const *blocks, const struct request *want) MUST_USE;
 
 /* Mapped or cleared with interrupts masked at a time: 4,096 pages, or one larger leaf. */
 #define AREA_PART (16UL << 20)

@@ -118,6 +118,16 @@ bool map_frames(vaddr_t at, struct page *const *pages, size_t count, const struc
 	return true;
 }
 
+bool map_blocks(struct vrange at, struct page *const *blocks, const struct request *want)
+{
+	unsigned attempts = 0;
+
+	while (unlikely(!pagetable_map_blocks(&kernel_pagetable, at, blocks, want->prot)))
+		if (!may_try_again(want, &attempts))
+			return false;
+	return true;
+}
+
 /* ---- vmap -------------------------------------------------------------------------------------------------------- */
 
 /* A held single frame. The entries inside a block may be garbage. */

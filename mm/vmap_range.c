@@ -13,7 +13,7 @@
  * for a list of ranges, not once for each.
  *
  * L1  An area in a CPU's lazy list is VM_LAZY, its entries are absent, its frames are held blocks chained from
- *     area->frames: single frames, and ones of 2 MiB if it is VM_ALLOW_HUGE_VMAP. The list has nr_lazy areas, LAZY_AREAS at
+ *     area->frames: of up to 8 frames, and of 2 MiB if it is VM_ALLOW_HUGE_VMAP. The list has nr_lazy areas, LAZY_AREAS at
  *     most, of nr_pages pages in all.
  * L2  An area in spares[n] is VM_SPARE, has n + 1 data pages and a guard page; every CPU has flushed since it was
  *     mapped.
@@ -518,7 +518,8 @@ static const char *check_lazy(unsigned id, const struct vmap_area *area, size_t 
 	      area->flags);
 	for (uint32_t n = area->frames; n != PFN_NONE && frames <= area_data_pages(area);) {
 		const struct page *page = pfn_to_page(pfn(n));
-		CHECK(page->type == PAGE_HELD && (!page->order || area_flags(area) & VM_ALLOW_HUGE_VMAP),
+		CHECK(page->type == PAGE_HELD &&
+		              (page->order <= VM_BLOCK_ORDER || area_flags(area) & VM_ALLOW_HUGE_VMAP),
 		      "L1: CPU %u: frame 0x%x waits in 0x%lx-0x%lx, but is %s", id, n, area->va_start,
 		      area->va_end, page_type_name(page->type));
 		CHECK(!IS_DEBUG || page->unflushed, "L1: CPU %u: frame 0x%x in 0x%lx-0x%lx has lost its mark",

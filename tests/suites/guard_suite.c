@@ -55,7 +55,7 @@ static void assert_object(char *object, size_t size, size_t align)
 		assert_int_equal(vm_peek(object + at), (uint8_t)(at * 7 + size));
 		struct page *page = vmalloc_to_page(object + at);
 		assert_non_null(page);
-		assert_ptr_equal(page->owner, area);
+		assert_ptr_equal(page_find_block(page_to_pfn(page))->owner, area);
 	}
 	assert_null(vmalloc_to_page(object + rounded));
 }

@@ -302,6 +302,85 @@ static void the_frame_with_which_each_leaf_begins_is_collected(void)
 	__free_page(pages[5]);
 }
 
+/* Blocks of 8, 1 and 4 frames, the first one from two pages before a table's end on, and how many frames that is. */
+enum { BLOCKS = 3, BLOCK_FRAMES = 8 + 1 + 4 };
+static const unsigned block_orders[BLOCKS] = {3, 0, 2};
+
+static struct vrange map_some_blocks(struct page *blocks[BLOCKS])
+{
+	struct vrange range = span(BASE + 2 * MIB - 2 * PAGE_SIZE, BLOCK_FRAMES * PAGE_SIZE);
+
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		blocks[i] = alloc_pages(GFP_KERNEL, block_orders[i]);
+		assert_non_null(blocks[i]);
+	}
+	assert_true(pagetable_map_blocks(&pt, range, blocks, PAGE_KERNEL));
+	assert_table();
+	return range;
+}
+
+static void assert_blocks_collected(struct page_list *frames, struct page *const blocks[BLOCKS])
+{
+	assert_int_equal(frames->count, BLOCKS);
+	for (unsigned i = BLOCKS; i--;) {
+		struct page *block = page_list_take(frames); /* the latest first */
+		assert_ptr_equal(block, blocks[i]);
+		assert_true(page_is_head(block, PAGE_HELD, block_orders[i]));
+		block->unflushed = false; /* as its collector does */
+		__free_pages(block, block_orders[i]);
+	}
+}
+
+static void blocks_are_mapped_whole_and_collected_by_their_heads(void)
+{
+	struct page *blocks[BLOCKS];
+	struct page_list frames = PAGE_LIST_INIT;
+	struct vrange range = map_some_blocks(blocks);
+	uint64_t va = range.start.raw;
+
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		for (uint64_t n = 0; n < 1UL << block_orders[i]; n++, va += PAGE_SIZE)
+			assert_maps(va, page_to_paddr(blocks[i] + n).raw, PAGE_KERNEL, 1);
+	}
+	assert_int_equal(va, range.end.raw);
+	assert_absent(range.start.raw - PAGE_SIZE);
+	assert_absent(range.end.raw);
+	assert_true(pagetable_unmap(&pt, range, &frames));
+	assert_blocks_collected(&frames, blocks);
+	assert_int_equal(pt.nr_tables, 1);
+}
+
+static void a_block_is_collected_once_though_it_is_cleared_in_parts(void)
+{
+	struct page *blocks[BLOCKS];
+	struct page_list frames = PAGE_LIST_INIT;
+	struct vrange range = map_some_blocks(blocks);
+
+	for (uint64_t va = range.start.raw, end; va < range.end.raw; va = end) {
+		end = min_u64(va + 3 * PAGE_SIZE,
+		              range.end.raw); /* none of the parts begins where a block does */
+		pagetable_clear(&pt, vrange(va, end), &frames);
+	}
+	assert_int_equal(pt.nr_unswept, BLOCK_FRAMES);
+	pagetable_sweep(&pt, &range, 1);
+	assert_blocks_collected(&frames, blocks);
+	assert_int_equal(pt.nr_tables, 1);
+	assert_table();
+}
+
+static void a_range_may_end_within_its_last_block(void)
+{
+	struct page *block = alloc_pages(GFP_KERNEL, 3);
+	struct vrange range = span(BASE, 5 * PAGE_SIZE);
+
+	assert_non_null(block);
+	assert_true(pagetable_map_blocks(&pt, range, &block, PAGE_KERNEL));
+	assert_maps(BASE + 4 * PAGE_SIZE, page_to_paddr(block + 4).raw, PAGE_KERNEL, 1);
+	assert_absent(BASE + 5 * PAGE_SIZE);
+	unmap(BASE, 5 * PAGE_SIZE);
+	__free_pages(block, 3);
+}
+
 /* ---- In two halves ---- */
 
 static void clearing_keeps_tables_and_sweeping_takes_them(void)
@@ -1194,6 +1273,9 @@ static const struct test_case cases[] = {
         TEST_CASE(a_flush_comes_before_tables_are_given_back),
         TEST_CASE(one_page_is_flushed_by_itself),
         TEST_CASE(the_frame_with_which_each_leaf_begins_is_collected),
+        TEST_CASE(blocks_are_mapped_whole_and_collected_by_their_heads),
+        TEST_CASE(a_block_is_collected_once_though_it_is_cleared_in_parts),
+        TEST_CASE(a_range_may_end_within_its_last_block),
         TEST_CASE(clearing_keeps_tables_and_sweeping_takes_them),
         TEST_CASE(a_sweep_flushes_even_where_no_table_goes),
         TEST_CASE(what_is_mapped_beside_a_cleared_range_survives_its_sweep),

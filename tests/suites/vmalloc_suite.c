@@ -211,7 +211,7 @@ static void an_area_that_was_cleared_in_parts_is_swept_as_one(void)
 	assert_int_equal(kernel_pagetable.nr_unswept, 0);
 }
 
-static void the_frame_behind_each_page_holds_its_bytes_and_names_its_area(void)
+static void the_block_behind_each_page_holds_its_bytes_and_names_its_area(void)
 {
 	char *area = vmalloc(9 * PAGE_SIZE);
 	assert_non_null(area);
@@ -222,8 +222,10 @@ static void the_frame_behind_each_page_holds_its_bytes_and_names_its_area(void)
 		assert_non_null(page);
 		assert_int_equal(page_to_pfn(page).raw, vmalloc_to_pfn(byte));
 		assert_int_equal(((uint8_t *)page_address(page))[17 * i], 0xa0 + i);
-		assert_int_equal(page->type, PAGE_VMALLOC);
-		assert_ptr_equal(page->owner, find_vm_area(area));
+		const struct page *block = page_find_block(page_to_pfn(page));
+		assert_non_null(block);
+		assert_int_equal(block->type, PAGE_VMALLOC);
+		assert_ptr_equal(block->owner, find_vm_area(area));
 	}
 	assert_null(vmalloc_to_page(area + 9 * PAGE_SIZE));
 	assert_int_equal(vmalloc_to_pfn(area + 9 * PAGE_SIZE), 0);
@@ -1200,6 +1202,13 @@ static void unmap_one(uintptr_t address)
 	assert_true(pagetable_unmap(&kernel_pagetable, vrange_sized(vaddr(address), PAGE_SIZE), NULL));
 }
 
+static void remap_one(uintptr_t address, struct page *page)
+{
+	unmap_one(address);
+	frames[0] = page;
+	map_one(address);
+}
+
 static void the_verifier_sees_V3_a_mapped_guard_page(void)
 {
 	set_up_victim();
@@ -1226,13 +1235,18 @@ static void the_verifier_sees_V4_a_mapping_in_a_hole(void)
 static void the_verifier_sees_V5_pages_that_are_missing_or_not_the_areas(void)
 {
 	set_up_victim();
-	uintptr_t third = victim->va_start + 2 * PAGE_SIZE;
-	struct page *page = frames[0] = vmalloc_to_page((void *)third);
+	uintptr_t first = victim->va_start, last = victim->va_end - 2 * PAGE_SIZE;
+	struct page *page = vmalloc_to_page((void *)first);
+	frames[0] = vmalloc_to_page((void *)last);
+	assert_ptr_equal(frames[0], page + 3); /* one block */
 	expect_broken("V5: the area 0xffffc08000000000-0xffffc08000005000 has 3 of its 4 pages mapped",
-	              unmap_one(third), map_one(third));
-	expect_broken("V5: 0xffffc08000002000 is mapped to the frame 0x*, of type slab, order 0",
+	              unmap_one(last), map_one(last));
+	expect_broken(
+	        "V5: 0xffffc08000003000 is mapped to the frame 0x*, and the block before it goes on with 0x*",
+	        remap_one(last, page), remap_one(last, page + 3));
+	expect_broken("V5: 0xffffc08000000000 is mapped to the frame 0x*, of type slab, order 2",
 	              page->type = PAGE_SLAB, page->type = PAGE_VMALLOC);
-	expect_broken("V5: 0xffffc08000002000 is mapped to the frame 0x* of another area", page->owner = NULL,
+	expect_broken("V5: 0xffffc08000000000 is mapped to the frame 0x* of another area", page->owner = NULL,
 	              page->owner = victim);
 	free_victim();
 }
@@ -1288,7 +1302,7 @@ static const struct test_case cases[] = {
         TEST_CASE(of_two_areas_512_GiB_apart_one_survives_the_other),
         TEST_CASE(page_tables_come_with_an_area_and_go_with_it),
         TEST_CASE(an_area_that_was_cleared_in_parts_is_swept_as_one),
-        TEST_CASE(the_frame_behind_each_page_holds_its_bytes_and_names_its_area),
+        TEST_CASE(the_block_behind_each_page_holds_its_bytes_and_names_its_area),
         TEST_CASE(an_area_is_found_from_each_of_its_bytes_and_its_guard),
         TEST_CASE(only_addresses_of_the_window_are_vmalloc_addresses),
         TEST_CASE(without_a_guard_two_areas_touch),

@@ -1,6 +1,7 @@
 /*
  * The page table, of 4 or 5 levels: a walk over <arch/pte.h>'s format, in the kernel and on the host alike. pagetable.c
- * opens with the theory. Each operation takes the table's lock and masks interrupts meanwhile; any context.
+ * opens with the theory. Each operation masks interrupts, and takes the table's lock if it meets more than one last-level
+ * table; any context.
  *
  * Ranges are page-aligned, do not wrap, and lie in one canonical half; an empty range is a no-op.
  *
@@ -13,7 +14,8 @@
  *	pagetable_map: [0x…, 0x…) is not a page-aligned range of one canonical half
  *	pagetable_map: 0x… is not a page-aligned physical address that fits 52 bits
  *
- * and the same with pagetable_map_pages, pagetable_unmap and pagetable_protect in front, where they apply.
+ * and the same with pagetable_map_pages, pagetable_map_blocks, pagetable_unmap and pagetable_protect in front, where they
+ * apply.
  *
  * Order when something goes away: entries are cleared, then every CPU flushes (tlb_flush_range), and only then are
  * frames and emptied tables given back.
@@ -34,7 +36,7 @@ struct pagetable {
 	paddr_t root;               /* the table of the highest level; constant */
 	unsigned levels;            /* which that is: 4 or 5; constant */
 	size_t nr_tables;           /* (lock) tables owned, the root among them */
-	size_t nr_unswept; /* (lock) pages cleared and not yet swept: they may have left tables empty */
+	size_t nr_unswept; /* atomic: pages cleared and not yet swept: they may have left tables empty */
 };
 
 /* The kernel's only address space: what CR3 points to once mm_init() has switched. */
@@ -60,11 +62,15 @@ bool pagetable_map(struct pagetable *pt, struct vrange va, paddr_t pa, pgprot_t 
 bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *pages, size_t count,
                          pgprot_t prot) MUST_USE;
 
+/* [va.start, va.end) → the blocks of which `blocks` are the heads, each from its first frame on, up to where va ends. */
+bool pagetable_map_blocks(struct pagetable *pt, struct vrange va, struct page *const *blocks,
+                          pgprot_t prot) MUST_USE;
+
 /*
- * Clears whatever is mapped in `range` (holes are fine), flushes, then frees emptied tables. The frame with which
- * each leaf begins is added to `frames`, as PAGE_HELD, if that is not NULL; the caller, to whom the leaf is a block of that
- * size, frees it, which is safe as soon as this returns. A large leaf that lies only partly in the range is split first: the
- * only way to fail.
+ * Clears whatever is mapped in `range` (holes are fine), flushes, then frees emptied tables. If `frames` is not NULL, the
+ * leaves' frames are added to it, as PAGE_HELD: those that are heads of blocks, behind which the block's other frames must
+ * be mapped in their order, as pagetable_map_blocks() does. The caller frees them, which is safe as soon as this returns. A
+ * large leaf that lies only partly in the range is split first: the only way to fail.
  */
 bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list *frames) MUST_USE;
 
