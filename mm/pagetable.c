@@ -483,18 +483,23 @@ static size_t map_pages(struct map_job *job, pte_t *first, size_t count)
 
 static size_t map_blocks(struct map_job *job, pte_t *first, size_t count)
 {
-	size_t done = 0, run, written;
+	struct page *const *blocks = job->pages;
+	size_t into = job->into, done = 0, written, run;
 
 	do {
-		const struct page *head = job->pages[0];
-		size_t left = (1UL << head->order) - job->into;
-		uint64_t raw = (page_to_paddr(head).raw + (job->into << PAGE_SHIFT)) | job->prot.raw;
+		size_t left = (1UL << (*blocks)->order) - into;
 		run = min_u64(left, count - done);
-		written = write_leaves(first + done, raw, PAGE_SIZE, run);
+		written = write_leaves(first + done, page_to_paddr(*blocks + into).raw | job->prot.raw,
+		                       PAGE_SIZE, run);
 		done += written;
-		job->into = written == left ? 0 : job->into + written;
-		job->pages += written == left;
+		into += written;
+		if (likely(written == left)) {
+			blocks++;
+			into = 0;
+		}
 	} while (done < count && written == run);
+	job->pages = blocks;
+	job->into = into;
 	return done;
 }
 
@@ -759,10 +764,16 @@ static bool sweep_tables(struct pagetable *pt, const struct vrange *ranges, size
 {
 	struct clearing clearing = {.mode = CLEAR_TABLES, .dropped = CHAIN_END};
 
+	uint64_t seen = ~ranges[0].start.raw; /* an address in the latest table, which went if it was empty */
+
 	spin_lock(&pt->lock);
-	for (size_t i = 0; i < count; i++)
-		if (ranges[i].start.raw != ranges[i].end.raw)
-			clear_walk(pt, &clearing, ranges[i]);
+	for (size_t i = 0; i < count; i++) {
+		uint64_t start = ranges[i].start.raw, last = ranges[i].end.raw - 1;
+		if (((start ^ seen) | (last ^ seen)) < PMD_SIZE || start > last)
+			continue;
+		clear_walk(pt, &clearing, ranges[i]);
+		seen = last;
+	}
 	bool dropped = clearing.dropped != CHAIN_END;
 	if (dropped) {
 		flush_swept(ranges, count);

@@ -216,7 +216,7 @@ struct vmap_area *area_reserve(const struct request *want)
 	if (unlikely(!area))
 		return refuse(want, "no virtual space");
 	if (area_owns_frames(area))
-		count_add(&vmalloc_state.nr_pages, area_data_pages(area));
+		cpu_count(COUNT_AREA_PAGES, area_data_pages(area));
 	return area;
 }
 
@@ -237,7 +237,7 @@ void vmap_areas_release(struct vmap_area *const *areas, size_t count)
 void area_cancel(struct vmap_area *area)
 {
 	if (area_owns_frames(area))
-		count_sub(&vmalloc_state.nr_pages, area_data_pages(area));
+		cpu_count(COUNT_AREA_PAGES, -area_data_pages(area));
 	vmap_areas_release(&area, 1);
 }
 

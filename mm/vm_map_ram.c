@@ -87,7 +87,7 @@ static const char *block_fill(struct vmap_area *area, const struct request *want
 		__free_page(page);
 		return "no page-table page";
 	}
-	count_add(&vmalloc_state.nr_pages, 1);
+	cpu_count(COUNT_AREA_PAGES, 1);
 	return NULL;
 }
 
@@ -131,7 +131,7 @@ static NOINLINE size_t blocks_retire(struct ram_block *const *blocks, size_t cou
 		struct vmap_area *area = page->owner;
 		frames_disown(&page, 1);
 		__free_page(page);
-		count_sub(&vmalloc_state.nr_pages, 1);
+		cpu_count(COUNT_AREA_PAGES, -1UL);
 		vmap_areas_release(&area, 1);
 	}
 	return count;

@@ -26,10 +26,10 @@
  * V5  Every data page of an area that owns its frames is mapped to one of them. They are blocks of type PAGE_VMALLOC, owned
  *     by the area: one of 2 MiB behind a 2 MiB leaf (VM_ALLOW_HUGE_VMAP only), or one of up to 8 frames behind as many
  *     4 KiB leaves that follow each other, the head first.
- * V6  nr_pages is the number of these frames, and of the blocks of vm_map_ram.c, each of which owns one.
+ * V6  COUNT_AREA_PAGES is the number of these frames, and of the blocks of vm_map_ram.c, each of which owns one.
  *
  * V7  What was given back and is not a hole yet (VM_LAZY, VM_SPARE, VM_QUARANTINED) has nothing mapped and is kept by one
- *     CPU (vmap_range.c) or in quarantine (quarantine.c). nr_gone and gone_bytes count it.
+ *     CPU (vmap_range.c) or in quarantine (quarantine.c). COUNT_GONE_AREAS and COUNT_GONE_BYTES count it.
  * V8  What was given back in an interrupt and is still as it was (VM_DEFERRED) is kept by one CPU as well; nr_deferred counts
  *     it.
  *
@@ -219,7 +219,7 @@ size_t vmap_area_dissolve(struct vmap_area *area, const void *caller)
 			pagetable_withdraw(&kernel_pagetable, vrange(at, stop));
 		pagetable_clear(&kernel_pagetable, vrange(at, stop), &frames);
 	}
-	count_sub(&vmalloc_state.nr_pages, area_data_pages(area));
+	cpu_count(COUNT_AREA_PAGES, -area_data_pages(area));
 	return vmap_range_give(area, &frames, caller);
 }
 

@@ -151,17 +151,18 @@ const char *vmalloc_check(void)
 		check.broken = area_leave(&check);
 	if (check.broken)
 		return check.broken;
-	CHECK(vmalloc_state.nr_gone == check.gone && vmalloc_state.gone_bytes == check.gone_bytes,
+	size_t gone = counter_sum(COUNT_GONE_AREAS), gone_bytes = counter_sum(COUNT_GONE_BYTES);
+	CHECK(gone == check.gone && gone_bytes == check.gone_bytes,
 	      "V7: %zu ranges of %zu bytes were given back and are kept, counted as %zu of %zu", check.gone,
-	      check.gone_bytes, vmalloc_state.nr_gone, vmalloc_state.gone_bytes);
+	      check.gone_bytes, gone, gone_bytes);
 	CHECK(vmalloc_state.nr_deferred == check.deferred,
 	      "V8: %zu areas were given back in interrupts, counted as %zu", check.deferred,
 	      vmalloc_state.nr_deferred);
 	if ((broken = vmap_ranges_check()) || (broken = device_check(check.devices)) ||
 	    (broken = ram_current_check()))
 		return broken;
-	CHECK(vmalloc_state.nr_pages == check.owned, "V6: areas own %zu frames, counted as %zu", check.owned,
-	      vmalloc_state.nr_pages);
+	size_t owned = counter_sum(COUNT_AREA_PAGES);
+	CHECK(owned == check.owned, "V6: areas own %zu frames, counted as %zu", check.owned, owned);
 	return NULL;
 }
 
@@ -325,8 +326,8 @@ struct vmalloc_stats vmalloc_stats(void)
 	const struct va_space *space = &vmalloc_state.space;
 
 	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
-	size_t gone = __atomic_load_n(&vmalloc_state.nr_gone, __ATOMIC_RELAXED);
-	size_t gone_bytes = __atomic_load_n(&vmalloc_state.gone_bytes, __ATOMIC_RELAXED);
+	size_t gone = counter_sum(COUNT_GONE_AREAS);
+	size_t gone_bytes = counter_sum(COUNT_GONE_BYTES);
 	struct vmalloc_stats stats = {
 	        .areas = space->nr_busy - gone,
 	        .total_bytes = space->end - space->start,
@@ -334,7 +335,7 @@ struct vmalloc_stats vmalloc_stats(void)
 	        .kept_bytes = gone_bytes,
 	        .quarantine_bytes = quarantine.bytes,
 	        .largest_hole = largest_hole(space),
-	        .nr_pages = __atomic_load_n(&vmalloc_state.nr_pages, __ATOMIC_RELAXED),
+	        .nr_pages = counter_sum(COUNT_AREA_PAGES),
 	};
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);
 	return stats;

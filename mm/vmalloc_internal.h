@@ -35,9 +35,6 @@ _Static_assert(MEMORY_TYPES <= 1 << (27 - VM_TYPE_SHIFT), "a memory type fits be
 struct vmalloc_state {
 	struct spinlock lock;
 	struct va_space space;    /* (lock); the window's bounds are constant */
-	size_t nr_pages;          /* atomic: frames that areas own, those still being filled included */
-	size_t nr_gone;           /* atomic: areas that are VM_LAZY, VM_SPARE or VM_QUARANTINED, */
-	size_t gone_bytes;        /* atomic: and the window's bytes that they keep */
 	size_t nr_deferred;       /* atomic: areas that are VM_DEFERRED */
 	struct kmem_cache *nodes; /* constant: holes and areas */
 	uint32_t gap_pages;       /* (lock): at most so many before a new area, */
@@ -54,16 +51,6 @@ static inline uint32_t area_flags(const struct vmap_area *area)
 static inline void area_set_flags(struct vmap_area *area, uint32_t flags)
 {
 	__atomic_store_n(&area->flags, flags, __ATOMIC_RELEASE);
-}
-
-static inline void count_add(size_t *count, size_t n)
-{
-	__atomic_fetch_add(count, n, __ATOMIC_RELAXED);
-}
-
-static inline void count_sub(size_t *count, size_t n)
-{
-	__atomic_fetch_sub(count, n, __ATOMIC_RELAXED);
 }
 
 /* ---- vm_area.c: from a request to an area, and from an address to one ---- */
@@ -384,6 +371,19 @@ static inline uintptr_t area_data_start(const struct vmap_area *area)
 static inline size_t area_data_pages(const struct vmap_area *area)
 {
 	return (area_data_end(area) - area_data_start(area)) >> PAGE_SHIFT;
+}
+
+/* V7: one range more, and one less, that was given back and is no hole. */
+static ALWAYS_INLINE void count_gone(const struct vmap_area *area)
+{
+	cpu_count(COUNT_GONE_AREAS, 1);
+	cpu_count(COUNT_GONE_BYTES, area->va_end - area->va_start);
+}
+
+static ALWAYS_INLINE void uncount_gone(const struct vmap_area *area)
+{
+	cpu_count(COUNT_GONE_AREAS, -1UL);
+	cpu_count(COUNT_GONE_BYTES, area->va_start - area->va_end);
 }
 
 /* What its owner was given, and gives back. */

@@ -89,8 +89,7 @@ struct vmap_area *vmap_range_take(size_t pages)
 	struct vmap_area *area = cpu_stack_pop(spares_of(own_ranges(), pages));
 	if (area) {
 		DEBUG_ASSERT((area_flags(area) & VM_GONE) == VM_SPARE); /* L2 */
-		count_sub(&vmalloc_state.nr_gone, 1);
-		count_sub(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
+		uncount_gone(area);
 		cpu_count(COUNT_RANGE_HITS, 1);
 	}
 	return area;
@@ -183,8 +182,7 @@ static void retire(struct vmap_area *const *areas, size_t count, bool may_keep)
 	for (size_t i = 0; i < count; i++) {
 		if (may_keep && keep(areas[i]))
 			continue;
-		count_sub(&vmalloc_state.nr_gone, 1);
-		count_sub(&vmalloc_state.gone_bytes, areas[i]->va_end - areas[i]->va_start);
+		uncount_gone(areas[i]);
 		released[nr++] = areas[i];
 		if (nr == RELEASE_BATCH) {
 			vmap_areas_release(released, nr);
@@ -269,8 +267,7 @@ size_t vmap_range_give(struct vmap_area *area, const struct page_list *frames, c
 
 	area_set_frames(area, frames->head, caller);
 	area_set_flags(area, area_flags(area) | VM_LAZY);
-	count_add(&vmalloc_state.nr_gone, 1);
-	count_add(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
+	count_gone(area);
 
 	irqflags_t flags = irq_save();
 	struct cpu_ranges *own = own_ranges();
@@ -305,7 +302,7 @@ void vmap_range_defer(struct vmap_area *area, const void *caller)
 	struct cpu_ranges *own = own_ranges();
 
 	area_set_flags(area, area_flags(area) | VM_DEFERRED);
-	count_add(&vmalloc_state.nr_deferred, 1);
+	__atomic_fetch_add(&vmalloc_state.nr_deferred, 1, __ATOMIC_RELAXED);
 	irqflags_t flags = irq_save();
 	area_set_frames(area, own->deferred, caller);
 	__atomic_store_n(&own->deferred, frame, __ATOMIC_RELAXED);
@@ -335,7 +332,7 @@ static size_t dissolve_chain(uint32_t chain)
 		struct vmap_area *area = deferred_area(chain);
 		chain = area->frames;
 		area_set_flags(area, area_flags(area) & ~(uint32_t)VM_DEFERRED);
-		count_sub(&vmalloc_state.nr_deferred, 1);
+		__atomic_fetch_sub(&vmalloc_state.nr_deferred, 1, __ATOMIC_RELAXED);
 		freed += vmap_area_dissolve(area, area_freed_by(area));
 	}
 	return freed;
@@ -354,8 +351,7 @@ size_t vmap_ranges_undefer(void)
 void vmap_range_give_flushed(struct vmap_area *area, const void *caller)
 {
 	area_set_frames(area, PFN_NONE, caller);
-	count_add(&vmalloc_state.nr_gone, 1);
-	count_add(&vmalloc_state.gone_bytes, area->va_end - area->va_start);
+	count_gone(area);
 	settle(&area, 1, true);
 }
 
@@ -584,7 +580,8 @@ const char *vmap_ranges_check(void)
 	}
 	CHECK(deferred == vmalloc_state.nr_deferred, "L4: the CPUs have deferred %zu areas, counted as %zu",
 	      deferred, vmalloc_state.nr_deferred);
-	CHECK(kept + quarantine.nr == vmalloc_state.nr_gone, "L3: the CPUs keep %zu ranges, counted as %zu",
-	      kept, vmalloc_state.nr_gone - quarantine.nr);
+	size_t gone = counter_sum(COUNT_GONE_AREAS);
+	CHECK(kept + quarantine.nr == gone, "L3: the CPUs keep %zu ranges, counted as %zu", kept,
+	      gone - quarantine.nr);
 	return quarantine_check();
 }

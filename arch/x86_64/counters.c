@@ -17,6 +17,9 @@ static const char *const names[CPU_COUNTERS] = {
         [COUNT_RANGE_HITS] = "cached vmalloc ranges",
         [COUNT_RANGE_PURGES] = "vmalloc purges",
         [COUNT_RANGE_DELAYS] = "vmalloc quarantined",
+        [COUNT_AREA_PAGES] = "now: vmalloc frames",
+        [COUNT_GONE_AREAS] = "now: vmalloc kept",
+        [COUNT_GONE_BYTES] = "now: bytes of these",
 };
 
 uint64_t counter_sum(enum cpu_counter counter)

@@ -60,7 +60,7 @@ static void who_wants_no_aliases_waits_for_flushes_that_others_have_begun(void)
 {
 	begin_flush_elsewhere();
 	vm_unmap_aliases();
-	size_t waiting = __atomic_load_n(&vmalloc_state.nr_gone, __ATOMIC_RELAXED);
+	size_t waiting = counter_sum(COUNT_GONE_AREAS);
 	irq_enable();
 	wait_for_others();
 	assert_int_equal(waiting, 0);
@@ -113,7 +113,7 @@ static void who_looks_where_a_flush_is_under_way_looks_again_though_it_has_ended
 	vfree(areas[0]); /* CPU 1 has waited for others, and now waits for answers to a flush */
 	irq_enable();
 	wait_for_others();
-	size_t waiting = __atomic_load_n(&vmalloc_state.nr_gone, __ATOMIC_RELAXED);
+	size_t waiting = counter_sum(COUNT_GONE_AREAS);
 	vm_unmap_ram(mapped, 1);
 	__free_page(shown);
 	assert_int_equal(waiting, 0);

@@ -1254,8 +1254,8 @@ static void the_verifier_sees_V5_pages_that_are_missing_or_not_the_areas(void)
 static void the_verifier_sees_V6_a_wrong_count_of_frames(void)
 {
 	set_up_victim();
-	expect_broken("V6: areas own * frames, counted as *", vmalloc_state.nr_pages++,
-	              vmalloc_state.nr_pages--);
+	expect_broken("V6: areas own * frames, counted as *", cpu_count(COUNT_AREA_PAGES, 1),
+	              cpu_count(COUNT_AREA_PAGES, -1UL));
 	free_victim();
 }
 
@@ -1272,9 +1272,9 @@ static void the_verifier_sees_what_is_wrong_with_kept_ranges(void)
 	kept->flags = (flags & ~(uint32_t)VM_LAZY) | VM_SPARE;
 	expect_broken("L1: CPU *: the area 0xffffc08000000000-0xffffc08000003000 is not lazy, flags 0x*",
 	              (void)0, kept->flags = flags);
-	vmalloc_state.nr_gone++;
+	cpu_count(COUNT_GONE_AREAS, 1);
 	expect_broken("V7: * ranges of * bytes were given back and are kept, counted as * of *", (void)0,
-	              vmalloc_state.nr_gone--);
+	              cpu_count(COUNT_GONE_AREAS, -1UL));
 	first->type = PAGE_SLAB;
 	expect_broken("L1: CPU *: frame 0x* waits in 0xffffc08000000000-0xffffc08000003000, but is slab",
 	              (void)0, first->type = PAGE_HELD);

@@ -20,6 +20,10 @@ enum cpu_counter {
 	COUNT_RANGE_HITS,      /* vmalloc ranges served from this CPU's own */
 	COUNT_RANGE_PURGES,    /* flushes that made freed ranges usable again */
 	COUNT_RANGE_DELAYS,    /* ranges that came out of the quarantine in their turn */
+	/* What is there now: only the sums mean something, since what comes on one CPU may go on another. */
+	COUNT_AREA_PAGES, /* frames that areas own, those still being filled included */
+	COUNT_GONE_AREAS, /* areas that are VM_LAZY, VM_SPARE or VM_QUARANTINED (mm/vmalloc_internal.h), */
+	COUNT_GONE_BYTES, /* and the window's bytes that they keep */
 	CPU_COUNTERS,
 };
 
