@@ -67,7 +67,7 @@ struct pagetable kernel_pagetable = {.levels = PT_LEVELS_MAX};
 
 /* ---- The caller's mistakes, before any lock ---- */
 
-void pagetable_require_range(const char *call, const struct pagetable *pt, struct vrange range)
+void pagetable_refuse_range(const char *call, const struct pagetable *pt, struct vrange range)
 {
 	uint64_t start = range.start.raw, end = range.end.raw;
 	bool sound = is_aligned(start | end, PAGE_SIZE) && start <= end;
@@ -81,7 +81,7 @@ void pagetable_require_range(const char *call, const struct pagetable *pt, struc
 		      end);
 }
 
-void pagetable_require_prot(const char *call, vaddr_t va, pgprot_t prot)
+void pagetable_refuse_prot(const char *call, vaddr_t va, pgprot_t prot)
 {
 	if (unlikely(!(prot.raw & PTE_PRESENT) || (prot.raw & ~PGPROT_BITS)))
 		panic("%s: 0x%lx: protection 0x%lx is not one", call, va.raw, prot.raw);
@@ -154,27 +154,6 @@ bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *
 		return false;
 	*found = leaf_translation(&leaf, va.raw);
 	return true;
-}
-
-/*
- * The entry that points to the last-level table in which all of [va, last] lies; NULL if they lie in several tables, or it is
- * not there. Most of what vmalloc does is a few pages in a table that is there: one straight descent.
- */
-static inline pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last)
-{
-	pte_t *table = table_of_level_4(pt, va), *e = NULL;
-
-	if ((va ^ last) >= PMD_SIZE || unlikely(!table))
-		return NULL;
-#pragma GCC unroll 3
-	for (unsigned level = 4; level > 1; level--) {
-		e = &table[pt_index(vaddr(va), level)];
-		pte_t below = pte_get(e);
-		if ((below.raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
-			return NULL;
-		table = table_below(below);
-	}
-	return e;
 }
 
 /* ---- Counting (T7) ---- */
@@ -656,12 +635,6 @@ bool pagetable_map_blocks(struct pagetable *pt, struct vrange va, struct page *c
 
 /* ---- Unmapping ---- */
 
-/* No other table need be looked at. Interrupts masked. */
-static ALWAYS_INLINE pte_t *only_table_entry(const struct pagetable *pt, struct vrange range)
-{
-	return last_table_entry(pt, range.start.raw, range.end.raw - 1);
-}
-
 static bool unmap_locked(struct pagetable *pt, struct vrange range, struct page_list *frames)
 {
 	struct clearing clearing = {.mode = CLEAR_UNMAP, .frames = frames, .dropped = CHAIN_END};
@@ -693,7 +666,7 @@ bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list
 	if (range.start.raw == range.end.raw)
 		return true;
 	irqflags_t flags = irq_save();
-	pte_t *e = only_table_entry(pt, range);
+	pte_t *e = last_table_entry(pt, range.start.raw, range.end.raw - 1);
 	if (likely(e && vrange_size(range) < PMD_SIZE)) {
 		bool cleared = clear_in_table(e, range, frames, &left);
 		if (unlikely(!left))
@@ -709,26 +682,38 @@ bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list
 	return done;
 }
 
-void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list *frames)
+void pagetable_clear_in_table(struct pagetable *pt, pte_t *e, struct vrange range, struct page_list *frames)
 {
 	unsigned left;
 
+	__atomic_fetch_add(&pt->nr_unswept, vrange_size(range) >> PAGE_SHIFT, __ATOMIC_RELAXED);
+	clear_in_table(e, range, frames, &left);
+	tlb_flush_range_here(range);
+}
+
+static void clear_leaves_locked(struct pagetable *pt, struct vrange range, struct page_list *frames)
+{
+	struct clearing clearing = {.mode = CLEAR_LEAVES, .frames = frames, .dropped = CHAIN_END};
+
+	__atomic_fetch_add(&pt->nr_unswept, vrange_size(range) >> PAGE_SHIFT, __ATOMIC_RELAXED);
+	spin_lock(&pt->lock);
+	clear_walk(pt, &clearing, range);
+	spin_unlock(&pt->lock);
+	tlb_flush_range_here(range);
+}
+
+void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list *frames)
+{
 	pagetable_require_range("pagetable_clear", pt, range);
 	if (range.start.raw == range.end.raw)
 		return;
-	__atomic_fetch_add(&pt->nr_unswept, vrange_size(range) >> PAGE_SHIFT, __ATOMIC_RELAXED);
 	irqflags_t flags = irq_save();
-	pte_t *e = only_table_entry(pt, range);
-	if (likely(e)) {
-		clear_in_table(e, range, frames, &left);
-	} else {
-		struct clearing clearing = {.mode = CLEAR_LEAVES, .frames = frames, .dropped = CHAIN_END};
-		spin_lock(&pt->lock);
-		clear_walk(pt, &clearing, range);
-		spin_unlock(&pt->lock);
-	}
+	pte_t *e = last_table_entry(pt, range.start.raw, range.end.raw - 1);
+	if (likely(e))
+		pagetable_clear_in_table(pt, e, range, frames);
+	else
+		clear_leaves_locked(pt, range, frames);
 	irq_restore(flags);
-	tlb_flush_range_here(range);
 }
 
 /* One flush for all: of the one range, or of everything. */

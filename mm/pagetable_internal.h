@@ -28,9 +28,25 @@ static inline uint64_t part_end(uint64_t va, unsigned level, uint64_t last)
 
 /* ---- pagetable.c ---- */
 
-/* The caller's mistakes panic, before any lock. */
-void pagetable_require_range(const char *call, const struct pagetable *pt, struct vrange range);
-void pagetable_require_prot(const char *call, vaddr_t va, pgprot_t prot);
+/* The caller's mistakes panic, before any lock. Here is what nearly always tells that there is none. */
+void pagetable_refuse_range(const char *call, const struct pagetable *pt, struct vrange range);
+void pagetable_refuse_prot(const char *call, vaddr_t va, pgprot_t prot);
+
+/* In the last 128 TiB, which all tables translate, anything that does not wrap is canonical and in one half. */
+static ALWAYS_INLINE void pagetable_require_range(const char *call, const struct pagetable *pt,
+                                                  struct vrange range)
+{
+	uint64_t start = range.start.raw, end = range.end.raw;
+
+	if (unlikely(start >= end || start < -(1UL << 47) || ((start | end) & (PAGE_SIZE - 1))))
+		pagetable_refuse_range(call, pt, range);
+}
+
+static ALWAYS_INLINE void pagetable_require_prot(const char *call, vaddr_t va, pgprot_t prot)
+{
+	if (unlikely(prot.raw != PAGE_KERNEL.raw))
+		pagetable_refuse_prot(call, va, prot);
+}
 
 /* One table more, with garbage in it, or less. (lock) */
 bool pagetable_take_table(struct pagetable *pt, paddr_t *table) MUST_USE;
@@ -81,6 +97,33 @@ static ALWAYS_INLINE bool find_leaf(const struct pagetable *pt, uint64_t va, str
 	}
 	__builtin_unreachable();
 }
+
+/*
+ * The entry that points to the last-level table in which all of [va, last] lies; NULL if they lie in several tables, or it is
+ * not there. Most of what vmalloc does is a few pages in a table that is there: one straight descent.
+ */
+static inline pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last)
+{
+	pte_t *table = table_of_level_4(pt, va), *e = NULL;
+
+	if ((va ^ last) >= PMD_SIZE || unlikely(!table))
+		return NULL;
+#pragma GCC unroll 3
+	for (unsigned level = 4; level > 1; level--) {
+		e = &table[pt_index(vaddr(va), level)];
+		pte_t below = pte_get(e);
+		if ((below.raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
+			return NULL;
+		table = table_below(below);
+	}
+	return e;
+}
+
+/*
+ * pagetable_clear() of a range that lies in the last-level table to which `e` points, as it was found with interrupts masked,
+ * which they still are.
+ */
+void pagetable_clear_in_table(struct pagetable *pt, pte_t *e, struct vrange range, struct page_list *frames);
 
 static inline struct translation leaf_translation(const struct leaf *leaf, uint64_t va)
 {

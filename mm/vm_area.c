@@ -15,6 +15,7 @@
 #include <mm/pagetable.h>
 #include <mm/vmap_notifier.h>
 #include "mm_internal.h"
+#include "pagetable_internal.h"
 #include "vmalloc_internal.h"
 
 struct vmalloc_state vmalloc_state = {.lock = SPINLOCK_INIT("vmalloc", RANK_VMALLOC)};
@@ -184,11 +185,10 @@ static struct vmap_area *area_carve_hard(const struct request *want,
 	return area;
 }
 
-/* A kept range would do: there is nothing special about where it lies or ends. */
+/* A kept range would do: there is nothing special about where it lies, perhaps its alignment excepted, or how it ends. */
 static bool is_ordinary(const struct request *want)
 {
-	return best_align(want) <= PAGE_SIZE && !(want->flags & (VM_NO_GUARD | VM_GUARD_BEFORE)) &&
-	       is_anywhere(want);
+	return !(want->flags & (VM_NO_GUARD | VM_GUARD_BEFORE)) && is_anywhere(want);
 }
 
 struct vmap_area *area_reserve(const struct request *want)
@@ -199,7 +199,7 @@ struct vmap_area *area_reserve(const struct request *want)
 	    fault_injected(want->gfp))
 		return refuse(want, "no virtual space");
 	if (is_ordinary(want))
-		area = vmap_range_take(pages_for(want->size));
+		area = vmap_range_take_aligned(pages_for(want->size), best_align(want));
 	if (area) {
 		area_begin(area, want);
 	} else {
@@ -217,6 +217,18 @@ struct vmap_area *area_reserve(const struct request *want)
 		return refuse(want, "no virtual space");
 	if (area_owns_frames(area))
 		cpu_count(COUNT_AREA_PAGES, area_data_pages(area));
+	return area;
+}
+
+struct vmap_area *area_take_kept(const struct request *want)
+{
+	if (IS_DEBUG && fault_inject_armed)
+		return NULL;
+	struct vmap_area *area = vmap_range_take(pages_for(want->size));
+	if (likely(area)) {
+		area_begin(area, want);
+		cpu_count(COUNT_AREA_PAGES, area_data_pages(area));
+	}
 	return area;
 }
 
@@ -302,8 +314,7 @@ NORETURN void report_release(const char *call, uintptr_t address, const struct v
 	      area_kind(area), area_caller(area), class_freed_by(area_class(area)), caller);
 }
 
-/* Marks a filled area as leaving; false if it is not there to be freed, or somebody else was faster. */
-static bool area_mark_dying(struct vmap_area *area)
+bool area_mark_dying(struct vmap_area *area)
 {
 	uint32_t flags = area_flags(area);
 
@@ -312,16 +323,29 @@ static bool area_mark_dying(struct vmap_area *area)
 	                                   __ATOMIC_RELAXED);
 }
 
-struct vmap_area *area_of_frame(uintptr_t address)
+struct vmap_area *area_of_leaf(pte_t leaf)
 {
-	const struct page *page = vmalloc_to_page((const void *)address);
+	pfn_t frame = paddr_to_pfn(pte_leaf_paddr(leaf, 1));
 
-	if (!page || !page_entry_written(pfn_to_page(pfn(0)), page_to_pfn(page).raw) ||
-	    page_get_type(page) != PAGE_VMALLOC)
+	if (!pte_present(leaf) || !page_is_backed(frame) ||
+	    !page_entry_written(pfn_to_page(pfn(0)), frame.raw))
+		return NULL;
+	const struct page *page = pfn_to_page(frame);
+	if (page_get_type(page) != PAGE_VMALLOC)
 		return NULL;
 	struct vmap_area *owner = __atomic_load_n(&page->owner, __ATOMIC_ACQUIRE);
 	/* The frame may be given back on another CPU: then it has another type before its link is written over the owner. */
 	return page_get_type(page) == PAGE_VMALLOC ? owner : NULL;
+}
+
+struct vmap_area *area_of_frame(uintptr_t address)
+{
+	struct leaf leaf;
+
+	if (!is_vmalloc_addr((const void *)address) || !find_leaf(&kernel_pagetable, address, &leaf))
+		return NULL;
+	return area_of_leaf(
+	        (pte_t){pte_leaf_paddr(leaf.entry, leaf.level).raw | (leaf.entry.raw & PTE_PRESENT)});
 }
 
 struct vmap_area *find_vm_area(const void *address)

@@ -91,8 +91,13 @@ void frames_disown(struct page *const *pages, size_t count)
 static size_t frames_take(struct page **pages, size_t count, const struct request *want)
 {
 	gfp_t gfp = gfp_may_fail(want->gfp) | __GFP_NOWARN;
-	size_t got = alloc_pages_bulk(gfp, count, pages);
 
+	size_t got;
+
+	if (count == 1) /* the last one of most areas of an odd number */
+		got = (pages[0] = alloc_pages(gfp, 0)) != NULL;
+	else
+		got = alloc_pages_bulk(gfp, count, pages);
 	if (unlikely(got < count && (want->gfp & __GFP_NOFAIL)))
 		got += alloc_pages_bulk(gfp | __GFP_HIGH, count - got, pages + got);
 	return got;
@@ -105,20 +110,22 @@ struct batch {
 	size_t pages; /* of so many pages */
 };
 
-/* A block costs what a frame does. They are to be had as long as there are some at hand: *order is what to begin with. */
-static void blocks_take(struct batch *batch, size_t left, unsigned *order, const struct request *want)
+/* A block costs what a frame does. They are to be had as long as there are some at hand: *limit is the order to begin with. */
+static ALWAYS_INLINE void blocks_take(struct batch *batch, size_t left, unsigned *limit,
+                                      const struct request *want)
 {
 	gfp_t gfp = AT_HAND_GFP(want->gfp);
 
-	while (batch->nr < FILL_BATCH && *order) {
-		struct page *block = left >> *order ? alloc_pages(gfp, *order) : NULL;
+	while (left > 1 && *limit && batch->nr < FILL_BATCH) {
+		unsigned order = (unsigned)min_u64(*limit, log2_floor(left));
+		struct page *block = alloc_pages(gfp, order);
 		if (unlikely(!block)) {
-			--*order;
+			*limit = order - 1;
 			continue;
 		}
 		batch->blocks[batch->nr++] = block;
-		batch->pages += 1UL << *order;
-		left -= 1UL << *order;
+		batch->pages += 1UL << order;
+		left -= 1UL << order;
 	}
 }
 
@@ -132,11 +139,11 @@ static void batch_give(struct batch *batch)
 }
 
 /* A batch of new blocks at `at`, `left` pages at most; NULL, or what there was none of. */
-static const char *fill_batch(struct batch *batch, struct vmap_area *area, vaddr_t at, size_t left,
-                              unsigned *order, const struct request *want)
+static ALWAYS_INLINE const char *fill_batch(struct batch *batch, struct vmap_area *area, vaddr_t at,
+                                            size_t left, unsigned *limit, const struct request *want)
 {
 	batch->nr = batch->pages = 0;
-	blocks_take(batch, left, order, want);
+	blocks_take(batch, left, limit, want);
 	size_t singles = min_u64(left - batch->pages, FILL_BATCH - batch->nr);
 	size_t got = singles ? frames_take(batch->blocks + batch->nr, singles, want) : 0;
 	batch->nr += got;
@@ -179,7 +186,7 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 	bool large =
 	        want->large_align; /* until there is no block: then there is none for the next one either */
 
-	unsigned order = VM_BLOCK_ORDER;
+	unsigned limit = VM_BLOCK_ORDER;
 	struct batch batch;
 
 	/* Invariant: every data page below `at` is filled. */
@@ -189,7 +196,7 @@ static const char *area_fill(struct vmap_area *area, const struct request *want)
 		if (may_be_large)
 			large = fill_large(area, at, want);
 		if (!may_be_large || !large) {
-			lacking = fill_batch(&batch, area, at, left, &order, want);
+			lacking = fill_batch(&batch, area, at, left, &limit, want);
 			count = batch.pages;
 		}
 		at = vaddr_add(at, count << PAGE_SHIFT);
@@ -254,6 +261,17 @@ void area_split_blocks(struct vmap_area *area, struct vrange pages)
 
 /* ---- vmalloc ------------------------------------------------------------------------------------------------------ */
 
+/* The area is there: all of it is filled, or nothing is left of it. */
+static ALWAYS_INLINE void *complete(struct vmap_area *area, const struct request *want)
+{
+	const char *lacking = area_fill(area, want);
+
+	if (likely(!lacking))
+		return area_publish(area);
+	vmap_area_dissolve(area, want->caller);
+	return refuse(want, lacking);
+}
+
 static void *allocate(const struct request *want)
 {
 	const char *fault = request_fault(want);
@@ -263,21 +281,17 @@ static void *allocate(const struct request *want)
 		return refuse(want, "more than all RAM");
 
 	struct vmap_area *area = area_reserve(want);
-	if (unlikely(!area))
-		return NULL;
-	const char *lacking = area_fill(area, want);
-	if (unlikely(lacking)) {
-		vmap_area_dissolve(area, want->caller);
-		return refuse(want, lacking);
-	}
-	return area_publish(area);
+	return likely(area) ? complete(area, want) : NULL;
 }
 
 void *vmalloc(size_t size)
 {
 	struct request want =
 	        request_anywhere("vmalloc", (void *)CALLER_ADDRESS, size, VM_ALLOC, PAGE_KERNEL);
-	return allocate(&want);
+	struct vmap_area *area =
+	        area_take_kept(&want); /* most requests are small, and what follows from them is known */
+
+	return likely(area) ? complete(area, &want) : allocate(&want);
 }
 
 void *vzalloc(size_t size)
@@ -349,10 +363,44 @@ void release(const char *call, uint32_t class, uintptr_t address, const void *ca
 	vmap_area_dissolve(area_take(call, class, address, caller), caller);
 }
 
+/*
+ * The way of most areas, which lie in one last-level table: the walk that leads to the first frame, and so to the area, is
+ * the one by which its entries are cleared. False, with nothing done, for any other area, and for what is none.
+ */
+static bool release_in_table(uintptr_t address, const void *caller)
+{
+	struct page_list frames = PAGE_LIST_INIT;
+	struct vmap_area *area = NULL;
+
+	irqflags_t flags = irq_save();
+	pte_t *e = last_table_entry(&kernel_pagetable, address, address);
+	if (likely(e))
+		area = area_of_leaf(pte_get(&table_below(pte_get(e))[pt_index(vaddr(address), 1)]));
+	bool found = area && area_address(area) == address && area_class(area) == VM_ALLOC &&
+	             !(area_flags(area) & VM_FLUSH_RESET_PERMS) &&
+	             !((area_data_start(area) ^ (area_data_end(area) - 1)) >> PMD_SHIFT) &&
+	             area_mark_dying(area);
+	if (likely(found))
+		pagetable_clear_in_table(&kernel_pagetable, e,
+		                         vrange(area_data_start(area), area_data_end(area)), &frames);
+	irq_restore(flags);
+	if (unlikely(!found))
+		return false;
+	cpu_count(COUNT_AREA_PAGES, -area_data_pages(area));
+	vmap_range_give(area, &frames, caller);
+	vmap_ranges_undefer();
+	return true;
+}
+
 void vfree(const void *address)
 {
-	if (address)
-		release("vfree", VM_ALLOC, (uintptr_t)address, (void *)CALLER_ADDRESS);
+	const void *caller = (void *)CALLER_ADDRESS;
+
+	if (!address)
+		return;
+	if (unlikely(in_interrupt() || !is_vmalloc_addr(address) ||
+	             !release_in_table((uintptr_t)address, caller)))
+		release("vfree", VM_ALLOC, (uintptr_t)address, caller);
 }
 
 /* ---- Questions ---------------------------------------------------------------------------------------------------- */

@@ -133,6 +133,9 @@ void *refuse(const struct request *want, const char *reason);
 /* A busy area without mappings, or NULL after a warning. pre: request_fault() had nothing to say */
 struct vmap_area *area_reserve(const struct request *want) MUST_USE;
 
+/* The same, of what this CPU keeps; NULL if that is nothing, and no more was judged of the request than its size. */
+struct vmap_area *area_take_kept(const struct request *want) MUST_USE;
+
 /* Undoes area_reserve(). pre: nothing is mapped in it, and every CPU knows */
 void area_cancel(struct vmap_area *area);
 
@@ -148,11 +151,17 @@ void *area_publish(struct vmap_area *area);
 bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
 
 /*
- * The area whose frame is mapped at `address`, or NULL: without search and lock. pre: interrupts are masked until the area is
- * done with, or nobody gives it back. Masked, a CPU holds off every flush: the walk's tables stay tables, and an area that
- * owns a mapped frame stays an area.
+ * The area that owns the frame behind a leaf of level 1, or NULL: without search and lock. pre: interrupts are masked since it was read
+ * and until the area is done with, or nobody gives it back. Masked, a CPU holds off every flush: the walk's tables stay
+ * tables, and an area that owns a mapped frame stays an area.
  */
+struct vmap_area *area_of_leaf(pte_t leaf);
+
+/* The same for the leaf, of whatever size, that maps `address`, if one does. */
 struct vmap_area *area_of_frame(uintptr_t address);
+
+/* Marks a filled area as leaving; false if it is not there to be freed, or somebody else was faster. */
+bool area_mark_dying(struct vmap_area *area) MUST_USE;
 
 /* The area of `class` whose owner was given `address`, marked as leaving. Anything else is the caller's mistake. */
 struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller);
@@ -242,6 +251,9 @@ void vmap_ranges_init(void);
 
 /* A range of `pages` and a guard page that this CPU keeps, flags VM_SPARE no more; NULL if it has none. */
 struct vmap_area *vmap_range_take(size_t pages);
+
+/* The same if the one that would be taken begins at a multiple of `align`: in a loop, it is what was freed before. */
+struct vmap_area *vmap_range_take_aligned(size_t pages, size_t align);
 
 /*
  * A dying area whose leaves pagetable_clear() made absent, its frames in `frames`: freed at some later flush. Frames given

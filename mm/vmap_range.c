@@ -15,8 +15,8 @@
  * L1  An area in a CPU's lazy list is VM_LAZY, its entries are absent, its frames are held blocks chained from
  *     area->frames: of up to 8 frames, and of 2 MiB if it is VM_ALLOW_HUGE_VMAP. The list has nr_lazy areas, LAZY_AREAS at
  *     most, of nr_pages pages in all.
- * L2  An area in spares[n] is VM_SPARE, has n + 1 data pages and a guard page; every CPU has flushed since it was
- *     mapped.
+ * L2  An area in a stack of spares is VM_SPARE, has as many data pages as the stack is for, largest_spare at most, and a
+ *     guard page; every CPU has flushed since it was mapped.
  * L3  Every VM_LAZY or VM_SPARE area is in exactly one list; every VM_QUARANTINED one in the quarantine.
  * L4  A VM_DEFERRED area is VM_DYING besides, otherwise as it was while in use, and in exactly one CPU's chain of deferred
  *     areas. The chain is of frames: each area's first one, whose owner is the area, which holds the next one's number.
@@ -47,9 +47,13 @@ enum {
 	LAZY_AREAS = 64,
 	LAZY_PAGES =
 	        1024, /* 4 MiB that wait, on each CPU at most and for a flush that reclaim can have at once */
-	SPARE_SIZES = 16,  /* ranges of 1 to 16 data pages are kept, */
-	SPARE_BYTES = 520, /* the stack of one size: */
-	SPARE_DEPTH = (SPARE_BYTES - sizeof(struct cpu_stack)) / sizeof(void *), /* so many, 64 */
+	/* Ranges of 1 to 16 data pages are kept, 64 of each size, and of 17 to 128, 16 of each: */
+	SPARE_SMALL = 16,
+	SPARE_SIZES = 128,
+	SPARE_BYTES = 520, /* the stack of one small size, */
+	SPARE_BYTES_LARGE = 136,
+	SPARE_DEPTH = (SPARE_BYTES - sizeof(struct cpu_stack)) / sizeof(void *),
+	SPARE_DEPTH_LARGE = (SPARE_BYTES_LARGE - sizeof(struct cpu_stack)) / sizeof(void *),
 };
 
 /* Batches are on the stack: pointers and ranges, well below the frame limit. */
@@ -62,7 +66,11 @@ struct cpu_ranges {
 	size_t nr_pages;    /* of the lazy areas */
 	uint32_t under_way; /* atomic: L5, begun and not yet ended; they nest */
 	uint32_t nr_ended;  /* atomic: how often it has come to 0 */
-	char spares[SPARE_SIZES][SPARE_BYTES] ALIGNED(8); /* each a struct cpu_stack of areas */
+	uint32_t
+	        largest_spare; /* atomic: pages of the largest that was kept since there were none; 0: there are none */
+	/* Each a struct cpu_stack of areas. */
+	char spares[SPARE_SMALL][SPARE_BYTES] ALIGNED(8);
+	char large_spares[SPARE_SIZES - SPARE_SMALL][SPARE_BYTES_LARGE] ALIGNED(8);
 };
 
 static struct cpu_ranges *ranges; /* one per possible CPU */
@@ -74,7 +82,9 @@ static struct cpu_ranges *own_ranges(void)
 
 static struct cpu_stack *spares_of(struct cpu_ranges *own, size_t pages)
 {
-	return (struct cpu_stack *)(void *)own->spares[pages - 1];
+	return (struct cpu_stack *)(void *)(likely(pages <= SPARE_SMALL)
+	                                            ? own->spares[pages - 1]
+	                                            : own->large_spares[pages - SPARE_SMALL - 1]);
 }
 
 static struct vrange data_range(const struct vmap_area *area)
@@ -82,17 +92,32 @@ static struct vrange data_range(const struct vmap_area *area)
 	return vrange(area_data_start(area), area_data_end(area));
 }
 
+static ALWAYS_INLINE struct vmap_area *range_taken(struct vmap_area *area)
+{
+	DEBUG_ASSERT((area_flags(area) & VM_GONE) == VM_SPARE); /* L2 */
+	uncount_gone(area);
+	cpu_count(COUNT_RANGE_HITS, 1);
+	return area;
+}
+
 struct vmap_area *vmap_range_take(size_t pages)
 {
-	if (pages > SPARE_SIZES)
+	if (pages - 1 >= SPARE_SIZES)
 		return NULL;
 	struct vmap_area *area = cpu_stack_pop(spares_of(own_ranges(), pages));
-	if (area) {
-		DEBUG_ASSERT((area_flags(area) & VM_GONE) == VM_SPARE); /* L2 */
-		uncount_gone(area);
-		cpu_count(COUNT_RANGE_HITS, 1);
-	}
-	return area;
+	return likely(area) ? range_taken(area) : NULL;
+}
+
+struct vmap_area *vmap_range_take_aligned(size_t pages, size_t align)
+{
+	if (pages - 1 >= SPARE_SIZES)
+		return NULL;
+	struct vmap_area *area = cpu_stack_pop(spares_of(own_ranges(), pages));
+	if (!area || is_aligned(area->va_start, align))
+		return area ? range_taken(area) : NULL;
+	bool kept = cpu_stack_push(spares_of(own_ranges(), pages), area);
+	ASSERT(kept); /* its place is still there: only this CPU adds to its list, and not in handlers */
+	return NULL;
 }
 
 /* Kept by this CPU as it is, if it is of a size to be kept and there is room. */
@@ -102,8 +127,13 @@ static bool keep(struct vmap_area *area)
 
 	if (pages > SPARE_SIZES || area_flags(area) & (VM_NO_GUARD | VM_GUARD_BEFORE))
 		return false;
+	struct cpu_ranges *own = own_ranges();
 	area_set_flags(area, area_flags(area) | VM_SPARE);
-	return cpu_stack_push(spares_of(own_ranges(), pages), area);
+	if (!cpu_stack_push(spares_of(own, pages), area))
+		return false;
+	if (pages > own->largest_spare) /* behind it: a handler that finds none meanwhile says so */
+		__atomic_store_n(&own->largest_spare, (uint32_t)pages, __ATOMIC_RELAXED);
+	return true;
 }
 
 /* ---- Under way (L5) ---------------------------------------------------------------------------------------------- */
@@ -376,23 +406,22 @@ static void haul_lazy(void *context)
 
 static void haul_spares(void *context)
 {
+	struct cpu_ranges *own = own_ranges();
 	struct haul *haul = context;
 
 	haul->count = 0;
-	for (size_t pages = 1; pages <= SPARE_SIZES; pages++) {
-		struct cpu_stack *stack = spares_of(own_ranges(), pages);
+	for (size_t pages = own->largest_spare; pages && haul->count < LAZY_AREAS; pages--) {
+		struct cpu_stack *stack = spares_of(own, pages);
 		while (haul->count < LAZY_AREAS && stack->count)
 			haul->areas[haul->count++] = cpu_stack_pop(stack);
+		__atomic_store_n(&own->largest_spare, (uint32_t)(stack->count ? pages : pages - 1),
+		                 __ATOMIC_RELAXED);
 	}
 }
 
 static bool has_spares(unsigned id)
 {
-	size_t count = 0;
-
-	for (size_t pages = 1; pages <= SPARE_SIZES; pages++)
-		count += __atomic_load_n(&spares_of(&ranges[id], pages)->count, __ATOMIC_RELAXED);
-	return count;
+	return __atomic_load_n(&ranges[id].largest_spare, __ATOMIC_ACQUIRE);
 }
 
 /* One CPU's deferred areas become lazy, here. */
@@ -498,7 +527,8 @@ void vmap_ranges_init(void)
 	for (unsigned id = 0; id < cpus_possible(); id++) {
 		ranges[id].deferred = PFN_NONE;
 		for (size_t pages = 1; pages <= SPARE_SIZES; pages++)
-			spares_of(&ranges[id], pages)->capacity = SPARE_DEPTH;
+			spares_of(&ranges[id], pages)->capacity =
+			        pages <= SPARE_SMALL ? SPARE_DEPTH : SPARE_DEPTH_LARGE;
 	}
 	register_shrinker(&range_shrinker);
 }
@@ -571,7 +601,7 @@ const char *vmap_ranges_check(void)
 			for (uint32_t i = 0; i < stack->count; i++, kept++) {
 				const struct vmap_area *area = stack->items[i];
 				CHECK((area_flags(area) & VM_GONE) == VM_SPARE &&
-				              area_data_pages(area) == size &&
+				              area_data_pages(area) == size && size <= own->largest_spare &&
 				              !(area_flags(area) & (VM_NO_GUARD | VM_GUARD_BEFORE)),
 				      "L2: CPU %u: 0x%lx-0x%lx, flags 0x%x, is no spare range of %zu pages",
 				      id, area->va_start, area->va_end, area->flags, size);

@@ -476,6 +476,12 @@ static void unmapping_twice_names_both(void)
 	             vm_unmap_ram(victim, 2));
 	victim = map(65);
 	vm_unmap_ram(victim, 65);
+	expect_panic(
+	        expected(
+	                "vm_unmap_ram: %p was freed before, by *; it was in the vm_map_ram area %p-%p allocated by *, from *",
+	                (void *)victim, (void *)victim, (void *)(victim + 66 * PAGE_SIZE)),
+	        vm_unmap_ram(victim, 65));
+	vm_unmap_aliases();
 	expect_panic(expected("vm_unmap_ram: %p is in no area: freed twice, or never allocated; from *",
 	                      (void *)victim),
 	             vm_unmap_ram(victim, 65));
