@@ -314,7 +314,8 @@ NORETURN void report_release(const char *call, uintptr_t address, const struct v
 	      area_kind(area), area_caller(area), class_freed_by(area_class(area)), caller);
 }
 
-bool area_mark_dying(struct vmap_area *area)
+/* Marks a filled area as leaving; false if it is not there to be freed, or somebody else was faster. */
+static bool area_mark_dying(struct vmap_area *area)
 {
 	uint32_t flags = area_flags(area);
 

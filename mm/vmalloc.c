@@ -364,29 +364,32 @@ void release(const char *call, uint32_t class, uintptr_t address, const void *ca
 }
 
 /*
- * The way of most areas, which lie in one last-level table: the walk that leads to the first frame, and so to the area, is
- * the one by which its entries are cleared. False, with nothing done, for any other area, and for what is none.
+ * The way of most areas, of which nothing is special and which lie in one last-level table: the walk that leads to the first
+ * frame, and so to the area, is the one by which its entries are cleared. False, with nothing done, for any other, and for
+ * what is none.
  */
-static bool release_in_table(uintptr_t address, const void *caller)
+static ALWAYS_INLINE bool release_in_table(uintptr_t address, const void *caller)
 {
 	struct page_list frames = PAGE_LIST_INIT;
 	struct vmap_area *area = NULL;
+	uint32_t plain = VM_ALLOC;
+	uintptr_t end = 0;
 
 	irqflags_t flags = irq_save();
 	pte_t *e = last_table_entry(&kernel_pagetable, address, address);
 	if (likely(e))
 		area = area_of_leaf(pte_get(&table_below(pte_get(e))[pt_index(vaddr(address), 1)]));
-	bool found = area && area_address(area) == address && area_class(area) == VM_ALLOC &&
-	             !(area_flags(area) & VM_FLUSH_RESET_PERMS) &&
-	             !((area_data_start(area) ^ (area_data_end(area) - 1)) >> PMD_SHIFT) &&
-	             area_mark_dying(area);
+	if (likely(area))
+		end = area->va_end - PAGE_SIZE;
+	bool found = area && area->va_start == address && (address ^ (end - 1)) < PMD_SIZE &&
+	             __atomic_compare_exchange_n(&area->flags, &plain, VM_ALLOC | VM_DYING, false,
+	                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	if (likely(found))
-		pagetable_clear_in_table(&kernel_pagetable, e,
-		                         vrange(area_data_start(area), area_data_end(area)), &frames);
+		pagetable_clear_in_table(&kernel_pagetable, e, vrange(address, end), &frames);
 	irq_restore(flags);
 	if (unlikely(!found))
 		return false;
-	cpu_count(COUNT_AREA_PAGES, -area_data_pages(area));
+	cpu_count(COUNT_AREA_PAGES, -((end - address) >> PAGE_SHIFT));
 	vmap_range_give(area, &frames, caller);
 	vmap_ranges_undefer();
 	return true;

@@ -160,9 +160,6 @@ struct vmap_area *area_of_leaf(pte_t leaf);
 /* The same for the leaf, of whatever size, that maps `address`, if one does. */
 struct vmap_area *area_of_frame(uintptr_t address);
 
-/* Marks a filled area as leaving; false if it is not there to be freed, or somebody else was faster. */
-bool area_mark_dying(struct vmap_area *area) MUST_USE;
-
 /* The area of `class` whose owner was given `address`, marked as leaving. Anything else is the caller's mistake. */
 struct vmap_area *area_take(const char *call, uint32_t class, uintptr_t address, const void *caller);
 
