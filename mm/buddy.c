@@ -35,32 +35,25 @@
 #include <lib/bits.h>
 #include <lib/panic.h>
 
-void buddy_init(struct buddy *buddy, struct page *frames, pfn_t start, pfn_t end, pfn_t array_end,
-                const uint64_t *backed)
+void buddy_init(struct buddy *buddy, const struct page_array *array, pfn_t start, pfn_t end)
 {
-	ASSERT(start.raw <= end.raw && end.raw <= array_end.raw && array_end.raw <= PFN_NONE);
-	*buddy = (struct buddy){
-	        .frames = frames,
-	        .start = (uint32_t)start.raw,
-	        .end = (uint32_t)end.raw,
-	        .array_end = (uint32_t)array_end.raw,
-	        .backed = backed,
-	};
+	ASSERT(start.raw <= end.raw && end.raw <= array->end && array->end <= PFN_NONE);
+	*buddy = (struct buddy){.array = *array, .start = (uint32_t)start.raw, .end = (uint32_t)end.raw};
 	for (unsigned order = 0; order < PAGE_ORDERS; order++)
 		buddy->free[order].head = PFN_NONE;
 }
 
-/* The block becomes free and the first of its list. Written as two fields: the flags beside them stay. */
+/* The block becomes free and the first of its list. */
 static ALWAYS_INLINE void link_free(struct buddy *buddy, uint32_t n, unsigned order)
 {
-	struct page *page = &buddy->frames[n];
+	struct page *page = &buddy->array.frames[n];
 	uint32_t next = buddy->free[order].head;
 
 	page->next = next;
 	page->prev = PFN_NONE;
 	page_set_head(page, PAGE_FREE, order);
 	if (next != PFN_NONE)
-		buddy->frames[next].prev = n;
+		buddy->array.frames[next].prev = n;
 	buddy->free[order].head = n;
 	buddy->free[order].count++;
 	buddy->nonempty |= 1U << order;
@@ -69,12 +62,12 @@ static ALWAYS_INLINE void link_free(struct buddy *buddy, uint32_t n, unsigned or
 /* Off its list; the entry still says PAGE_FREE. */
 static ALWAYS_INLINE void unlink_free(struct buddy *buddy, uint32_t n, unsigned order)
 {
-	uint32_t next = buddy->frames[n].next, prev = buddy->frames[n].prev;
+	uint32_t next = buddy->array.frames[n].next, prev = buddy->array.frames[n].prev;
 
 	if (next != PFN_NONE)
-		buddy->frames[next].prev = prev;
+		buddy->array.frames[next].prev = prev;
 	if (prev != PFN_NONE)
-		buddy->frames[prev].next = next;
+		buddy->array.frames[prev].next = next;
 	else
 		buddy->free[order].head = next;
 	if (--buddy->free[order].count == 0)
@@ -89,7 +82,7 @@ static inline void count_free(struct buddy *buddy, size_t more)
 
 static ALWAYS_INLINE struct page *hold(struct buddy *buddy, uint32_t n, unsigned order)
 {
-	struct page *page = &buddy->frames[n];
+	struct page *page = &buddy->array.frames[n];
 	page_set_head(page, PAGE_HELD, order);
 	return page;
 }
@@ -100,8 +93,8 @@ static ALWAYS_INLINE struct page *hold(struct buddy *buddy, uint32_t n, unsigned
  */
 static ALWAYS_INLINE void cut_is_written(struct buddy *buddy, uint32_t upper)
 {
-	if (unlikely(!page_entry_written(buddy->frames, upper)))
-		page_entry_make_written(buddy->frames, upper, buddy->array_end);
+	if (unlikely(!page_entry_written(&buddy->array, upper)))
+		page_entry_make_written(&buddy->array, upper);
 }
 
 /*
@@ -146,7 +139,7 @@ struct page *buddy_alloc_range(struct buddy *buddy, unsigned order, pfn_t low, p
 		return NULL;
 
 	for (unsigned from = order; from < PAGE_ORDERS; from++) {
-		for (uint32_t n = buddy->free[from].head; n != PFN_NONE; n = buddy->frames[n].next) {
+		for (uint32_t n = buddy->free[from].head; n != PFN_NONE; n = buddy->array.frames[n].next) {
 			uint64_t target = align_up(max_u64(n, low.raw), size);
 			if (target + size > min_u64(n + (1UL << from), end))
 				continue;
@@ -170,7 +163,7 @@ size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, 
 			order = GROUP_ORDER; /* no more than one group to be written at a time */
 		struct page *page = buddy_alloc(buddy, order);
 		if (order > 0)
-			cut_is_written(buddy, (uint32_t)(page - buddy->frames) + 1);
+			cut_is_written(buddy, (uint32_t)(page - buddy->array.frames) + 1);
 		for (struct page *end = page + (1UL << order); page < end; page++) {
 			page->caller = caller;
 			page_set_head(page, PAGE_HELD, 0);
@@ -182,7 +175,7 @@ size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, 
 
 void buddy_trim(struct buddy *buddy, struct page *page, size_t count)
 {
-	uint32_t n = (uint32_t)(page - buddy->frames), end = n + (1U << page->order);
+	uint32_t n = (uint32_t)(page - buddy->array.frames), end = n + (1U << page->order);
 	uint32_t caller = page->caller;
 	uint32_t cut = n + (uint32_t)count;
 	if (cut == end)
@@ -210,7 +203,7 @@ void buddy_trim(struct buddy *buddy, struct page *page, size_t count)
 
 void buddy_split(struct buddy *buddy, struct page *page, unsigned order)
 {
-	uint32_t n = (uint32_t)(page - buddy->frames), end = n + (1U << page->order);
+	uint32_t n = (uint32_t)(page - buddy->array.frames), end = n + (1U << page->order);
 	uint32_t caller = page->caller;
 
 	for (; n < end; n += 1U << order) {
@@ -232,10 +225,11 @@ static ALWAYS_INLINE void merge_and_link(struct buddy *buddy, uint32_t n, unsign
 		uint32_t other = n ^ 1U << order;
 		if (other - buddy->start >= buddy->end - buddy->start)
 			break;
-		if (!page_is_head(&buddy->frames[other], PAGE_FREE, order))
+		if (!page_is_head(&buddy->array.frames[other], PAGE_FREE, order))
 			break;
 		unlink_free(buddy, other, order);
-		page_set_head(&buddy->frames[n | other], PAGE_NONE, 0); /* P4: the upper head is absorbed */
+		/* P4: the upper head is absorbed. */
+		page_set_head(&buddy->array.frames[n | other], PAGE_NONE, 0);
 		n &= other;
 		order++;
 	}
@@ -258,10 +252,11 @@ void buddy_add(struct buddy *buddy, pfn_t start, pfn_t end)
 	buddy->nr_managed += stop - n;
 	count_free(buddy, stop - n);
 	while (n < stop) {
-		unsigned order = largest_order(n, stop);
+		bool whole = is_aligned(n, SECTION_FRAMES) && stop - n >= SECTION_FRAMES;
+		unsigned order = likely(whole) ? MAX_PAGE_ORDER : largest_order(n, stop);
 		if (order < MAX_PAGE_ORDER)
 			cut_is_written(buddy, n | 1U << order);
-		ASSERT(buddy->frames[n].type == PAGE_NONE); /* given twice */
+		ASSERT(buddy->array.frames[n].type == PAGE_NONE); /* given twice */
 		merge_and_link(buddy, n, order);
 		n += 1U << order;
 	}
@@ -270,19 +265,19 @@ void buddy_add(struct buddy *buddy, pfn_t start, pfn_t end)
 /* Why [frame, order] is no held block of ours: from written entries only. */
 static NOINLINE enum buddy_misuse classify(const struct buddy *buddy, uint64_t n, unsigned order)
 {
-	if (n < buddy->start || n >= buddy->end || !bit_test(buddy->backed, n >> SECTION_ORDER))
+	if (n < buddy->start || n >= buddy->end || !page_section_backed(&buddy->array, n))
 		return BUDDY_OUTSIDE;
 	if (order > MAX_PAGE_ORDER || !is_aligned(n, 1UL << order))
 		return BUDDY_MISALIGNED;
 
-	const struct page *block = page_find_block_in(buddy->frames, n);
+	const struct page *block = page_find_block_in(&buddy->array, n);
 	if (!block)
 		return BUDDY_RESERVED;
 	if (block->type == PAGE_FREE)
-		return page_entry_written(buddy->frames, n) ? BUDDY_FREE : BUDDY_NEVER;
+		return page_entry_written(&buddy->array, n) ? BUDDY_FREE : BUDDY_NEVER;
 	if (block->type == PAGE_CACHED)
 		return BUDDY_CACHED;
-	if (block != &buddy->frames[n])
+	if (block != &buddy->array.frames[n])
 		return BUDDY_INSIDE;
 	return block->type == PAGE_HELD ? BUDDY_WRONG_ORDER : BUDDY_WRONG_TYPE;
 }
@@ -293,9 +288,8 @@ static NOINLINE enum buddy_misuse classify(const struct buddy *buddy, uint64_t n
  */
 static ALWAYS_INLINE bool is_held_block(const struct buddy *buddy, uint64_t n, unsigned order)
 {
-	return n - buddy->start < buddy->end - buddy->start && bit_test(buddy->backed, n >> SECTION_ORDER) &&
-	       page_entry_written(buddy->frames, n) && order < PAGE_ORDERS &&
-	       page_is_head(&buddy->frames[n], PAGE_HELD, order);
+	return n - buddy->start < buddy->end - buddy->start && page_entry_written(&buddy->array, n) &&
+	       order < PAGE_ORDERS && page_is_head(&buddy->array.frames[n], PAGE_HELD, order);
 }
 
 enum buddy_misuse buddy_judge_free(const struct buddy *buddy, pfn_t frame, unsigned order)
@@ -320,7 +314,7 @@ static void free_run(struct buddy *buddy, uint32_t n, uint32_t count)
 		unsigned order = largest_order(n, end);
 		uint32_t next = n + (1U << order);
 		for (uint32_t inside = n + 1; inside < next; inside++)
-			page_set_head(&buddy->frames[inside], PAGE_NONE, 0); /* P4: absorbed */
+			page_set_head(&buddy->array.frames[inside], PAGE_NONE, 0); /* P4: absorbed */
 		merge_and_link(buddy, n, order);
 		n = next;
 	}
@@ -334,7 +328,8 @@ size_t buddy_free_bulk(struct buddy *buddy, size_t count, struct page *const *pa
 	*misuse = BUDDY_OK;
 	while (done < count) {
 		const struct page *first = pages[done];
-		uint64_t offset = (uint64_t)first - (uint64_t)buddy->frames, n = offset / sizeof(*first);
+		uint64_t offset = (uint64_t)first - (uint64_t)buddy->array.frames,
+		         n = offset / sizeof(*first);
 		bool is_entry = offset % sizeof(*first) == 0;
 		if (unlikely(!is_entry || !is_held_block(buddy, n, 0))) {
 			*misuse = is_entry ? classify(buddy, n, 0) : BUDDY_OUTSIDE;

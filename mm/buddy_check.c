@@ -19,7 +19,7 @@ static const char *check_block(const struct buddy *buddy, uint64_t n, unsigned o
 	CHECK(is_aligned(n, 1UL << order) && n >= buddy->start && n + (1UL << order) <= buddy->end,
 	      "I1: the block of order %u at pfn 0x%lx is misaligned or leaves the span [0x%x, 0x%x)", order,
 	      n, buddy->start, buddy->end);
-	CHECK(order == MAX_PAGE_ORDER || page_entry_written(buddy->frames, n | 1UL << order),
+	CHECK(order == MAX_PAGE_ORDER || page_entry_written(&buddy->array, n | 1UL << order),
 	      "I7: the entries around the block of order %u at pfn 0x%lx were never written", order, n);
 	return NULL;
 }
@@ -29,9 +29,9 @@ static const char *check_absorbed(const struct buddy *buddy, uint64_t n, unsigne
 {
 	for (unsigned k = 0; k < order; k++) {
 		uint64_t inner = n + (1UL << k);
-		if (!page_entry_written(buddy->frames, inner))
+		if (!page_entry_written(&buddy->array, inner))
 			continue;
-		unsigned type = buddy->frames[inner].type;
+		unsigned type = buddy->array.frames[inner].type;
 		CHECK(type == PAGE_NONE,
 		      "I1: pfn 0x%lx is a head (%s) inside the free block of order %u at pfn 0x%lx", inner,
 		      page_type_name(type), order, n);
@@ -43,13 +43,13 @@ static const char *check_list(const struct buddy *buddy, unsigned order)
 {
 	uint32_t prev = PFN_NONE, count = 0;
 
-	for (uint32_t n = buddy->free[order].head; n != PFN_NONE; prev = n, n = buddy->frames[n].next) {
+	for (uint32_t n = buddy->free[order].head; n != PFN_NONE; prev = n, n = buddy->array.frames[n].next) {
 		CHECK(count++ < buddy->free[order].count, "I2: list %u is longer than its count, %u", order,
 		      buddy->free[order].count);
 		const char *broken = check_block(buddy, n, order);
 		if (broken)
 			return broken;
-		const struct page *page = &buddy->frames[n];
+		const struct page *page = &buddy->array.frames[n];
 		CHECK(page->type_order == page_type_order(PAGE_FREE, order),
 		      "I2: pfn 0x%x on list %u says %s, order %u", n, order, page_type_name(page->type),
 		      page->order);
@@ -61,7 +61,7 @@ static const char *check_list(const struct buddy *buddy, unsigned order)
 
 		uint32_t other = n ^ 1U << order;
 		if (order < MAX_PAGE_ORDER && other >= buddy->start && other < buddy->end)
-			CHECK(buddy->frames[other].type_order != page->type_order,
+			CHECK(buddy->array.frames[other].type_order != page->type_order,
 			      "I4: the buddies of order %u at pfn 0x%x and 0x%x are both free", order, n,
 			      other);
 	}
@@ -75,18 +75,16 @@ static const char *check_list(const struct buddy *buddy, unsigned order)
 /* From a frame that is in no block to the next that may begin one. */
 static uint64_t next_candidate(const struct buddy *buddy, uint64_t n)
 {
-	if (!bit_test(buddy->backed, n >> SECTION_ORDER) ||
-	    !(buddy->frames[align_down(n, SECTION_FRAMES)].flags & PAGE_HEADS_WRITTEN))
-		return align_up(n + 1, SECTION_FRAMES);
-	if (!(buddy->frames[align_down(n, GROUP_FRAMES)].flags & PAGE_GROUP_WRITTEN))
-		return align_up(n + 1, GROUP_FRAMES);
-	return n + 1;
+	enum group_state state = page_group_state(&buddy->array, n);
+
+	if (state == GROUP_UNWRITTEN)
+		return align_up(n + 1, SECTION_FRAMES); /* P1, P3: nor are the groups after it */
+	return state == GROUP_WRITTEN ? n + 1 : align_up(n + 1, GROUP_FRAMES);
 }
 
 static bool is_block_head(const struct buddy *buddy, uint64_t n)
 {
-	return bit_test(buddy->backed, n >> SECTION_ORDER) && page_entry_written(buddy->frames, n) &&
-	       buddy->frames[n].type != PAGE_NONE;
+	return page_entry_written(&buddy->array, n) && buddy->array.frames[n].type != PAGE_NONE;
 }
 
 /* I6, from the entries' side. */
@@ -99,11 +97,11 @@ static const char *check_span(const struct buddy *buddy)
 			n = next_candidate(buddy, n);
 			continue;
 		}
-		unsigned order = buddy->frames[n].order;
+		unsigned order = buddy->array.frames[n].order;
 		const char *broken = check_block(buddy, n, order);
 		if (broken)
 			return broken;
-		if (buddy->frames[n].type == PAGE_FREE)
+		if (buddy->array.frames[n].type == PAGE_FREE)
 			free_blocks[order]++;
 		else
 			held += 1UL << order;

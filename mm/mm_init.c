@@ -8,8 +8,8 @@
  *	slab, kmalloc objects, out of pages
  *	vmalloc       virtual areas, out of all of the above
  *
- * No stage's cost grows with RAM but by a constant per GiB: a direct-map leaf, two leaves of the frame array, one entry,
- * one free block. The frame array is backed by section (1 GiB of physical space, 4 MiB of array) and only where there is
+ * No stage's cost grows with RAM but by a constant per GiB: a direct-map leaf, two leaves of the frame array, one entry and
+ * 512 bytes that say so, one free block. The frame array is backed by section (1 GiB of physical space, 4 MiB of array) and only where there is
  * RAM, so that holes cost nothing. Each stage is checked at its end in the debug build.
  */
 #include <mm/mm.h>
@@ -156,9 +156,12 @@ static bool back_sections(size_t first, size_t last, uint64_t end)
 	return back_sections(first, middle, end) && back_sections(middle, last, end);
 }
 
+/* The array up to `end`, and the bytes that tell of it, which are reached by the direct map. */
 static bool map_frame_array(uint64_t end)
 {
 	size_t sections = (end + SECTION_FRAMES - 1) >> SECTION_ORDER;
+	uint64_t bytes = align_up(page_array_groups(end), PAGE_SIZE);
+	paddr_t written;
 
 	for (size_t first = 0; first < sections; first++) {
 		if (!bit_test(backed_sections, first))
@@ -170,6 +173,10 @@ static bool map_frame_array(uint64_t end)
 			return false;
 		first = last;
 	}
+	if (!memblock_alloc(&mm_state.memblock, bytes, PAGE_SIZE, paddr(UINT64_MAX), MEMBLOCK_FRAMES,
+	                    &written))
+		return false;
+	page_array = (struct page_array){pfn_to_page(pfn(0)), paddr_to_directmap(written), end};
 	return true;
 }
 
@@ -247,7 +254,7 @@ const char *mm_init(const struct mm_boot_map *map)
 	map->activate(kernel_pagetable.root);
 	end_stage(map, "page tables", IS_DEBUG ? pagetable_check(&kernel_pagetable) : NULL);
 
-	page_array_init(end, backed_sections);
+	page_array_init(&page_array, backed_sections);
 	end_stage(map, "frame array", NULL);
 
 	page_alloc_init(end);

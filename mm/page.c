@@ -1,30 +1,26 @@
 /*
  * The frame array's own upkeep: who may read which entry, and the two moments when entries come into being.
  *
- * RAM behind the array holds garbage at boot, and most of it is never read. Three levels say how far it can
- * be trusted (<mm/page.h>, P1 to P3): a section's first entry, the first entries of its groups, all entries
- * of a group.
+ * RAM behind the array holds garbage at boot, and most of it is never read. A byte per group tells how far it can be
+ * trusted (<mm/page.h>, P1 to P3): the first entry of a section, the first entries of its groups, all entries of a group.
  *
  *	section  [S........|g........|g........| ... |g........]    1 GiB, 512 groups
- *	          ^ P1      ^ P2: once the 1 GiB block has been cut
- *	                     [geeeeeeee]                               2 MiB, 512 entries
- *	                       ^ P3: once the 2 MiB block has been cut
+ *	bytes      1         0         0               0             at boot: S alone
+ *	           1         1         1               1             once the 1 GiB block has been cut: every g
+ *	           1         2         1               1             once a 2 MiB block has been cut: [geeeeeeee]
  *
  * So the first cut of a 1 GiB block costs 511 entries 8 KiB apart, the first cut of a 2 MiB block 511 side by
- * side, and every later cut nothing. A block that is as large as its level needs no entry but its head's.
+ * side, and every later cut nothing. A block that is as large as its level needs no entry but its head's. To ask for an entry
+ * takes one byte, wherever it is.
  *
- * The section's flags are shared by zones that share a section. Such a section holds no 1 GiB block, so its
- * heads are written while memory is seeded, on one CPU, before anybody else looks. A group belongs to one
- * zone, hence to one lock.
+ * A section that zones share holds no 1 GiB block, so its heads are written while memory is seeded, on one CPU, before
+ * anybody else looks. A group belongs to one zone, hence to one lock.
  */
 #include <mm/page.h>
 
 #include <lib/panic.h>
 #include <lib/string.h>
 
-_Static_assert(SECTIONS_MAX % BITS_PER_WORD == 0, "the map of backed sections is whole words");
-
-/* The live array: written once by page_array_init(), read-only afterwards. */
 struct page_array page_array;
 
 const char *page_type_name(unsigned type)
@@ -39,42 +35,52 @@ const char *page_type_name(unsigned type)
 	return type < PAGE_TYPES ? names[type] : "corrupt";
 }
 
-/* P2: every group's first entry but the first, which is the section's own. */
-static void write_group_heads(struct page *frames, uint64_t section, uint64_t end)
+static void set_group_state(const struct page_array *array, uint64_t n, enum group_state state)
 {
-	uint64_t section_end = min_u64(section + SECTION_FRAMES, end);
+	__atomic_store_n(&array->written[n >> GROUP_ORDER], (uint8_t)state, __ATOMIC_RELEASE);
+}
+
+/* P3: every group's first entry but the first, which is the section's own. So no byte of the section says more yet. */
+static void write_group_heads(const struct page_array *array, uint64_t section)
+{
+	uint64_t section_end = min_u64(section + SECTION_FRAMES, array->end);
 	for (uint64_t n = section + GROUP_FRAMES; n < section_end; n += GROUP_FRAMES)
-		frames[n] = (struct page){.type = PAGE_NONE};
-	frames[section].flags |= PAGE_HEADS_WRITTEN;
+		array->frames[n] = (struct page){.type = PAGE_NONE};
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	memset(&array->written[section >> GROUP_ORDER], GROUP_HEAD_WRITTEN, SECTION_FRAMES >> GROUP_ORDER);
 }
 
-/* P3: every entry of the group but its first. */
-static void write_group(struct page *frames, uint64_t group, uint64_t end)
+/* Every entry of the group but its first. */
+static void write_group(const struct page_array *array, uint64_t group)
 {
-	uint64_t group_end = min_u64(group + GROUP_FRAMES, end);
-	memset(&frames[group + 1], 0, (group_end - group - 1) * sizeof(struct page));
-	frames[group].flags |= PAGE_GROUP_WRITTEN;
+	uint64_t group_end = min_u64(group + GROUP_FRAMES, array->end);
+	memset(&array->frames[group + 1], 0, (group_end - group - 1) * sizeof(struct page));
+	set_group_state(array, group, GROUP_WRITTEN);
 }
 
-void page_entry_make_written(struct page *frames, uint64_t n, uint64_t end)
+void page_entry_make_written(const struct page_array *array, uint64_t n)
 {
 	uint64_t section = align_down(n, SECTION_FRAMES), group = align_down(n, GROUP_FRAMES);
 
-	if (n != section && !(frames[section].flags & PAGE_HEADS_WRITTEN))
-		write_group_heads(frames, section, end);
-	if (n != group && !(frames[group].flags & PAGE_GROUP_WRITTEN))
-		write_group(frames, group, end);
+	if (n != section && page_group_state(array, section + GROUP_FRAMES) == GROUP_UNWRITTEN)
+		write_group_heads(array, section);
+	if (n != group && page_group_state(array, group) != GROUP_WRITTEN)
+		write_group(array, group);
 }
 
-void page_sections_init(struct page *frames, uint64_t end, const uint64_t *backed)
+void page_array_init(const struct page_array *array, const uint64_t *backed)
 {
-	for (uint64_t n = 0; n < end; n += SECTION_FRAMES) {
-		if (bit_test(backed, n >> SECTION_ORDER))
-			frames[n] = (struct page){.type = PAGE_NONE};
+	ASSERT(array->end <= (uint64_t)SECTIONS_MAX * SECTION_FRAMES);
+	memset(array->written, GROUP_UNWRITTEN, page_array_groups(array->end));
+	for (uint64_t n = 0; n < array->end; n += SECTION_FRAMES) {
+		if (!bit_test(backed, n >> SECTION_ORDER))
+			continue;
+		array->frames[n] = (struct page){.type = PAGE_NONE};
+		set_group_state(array, n, GROUP_HEAD_WRITTEN);
 	}
 }
 
-struct page *page_find_block_in(struct page *frames, uint64_t n)
+struct page *page_find_block_in(const struct page_array *array, uint64_t n)
 {
 	/*
 	 * The block that holds n, if it has order k, begins at n rounded down to 2^k. Largest first, so that
@@ -83,26 +89,17 @@ struct page *page_find_block_in(struct page *frames, uint64_t n)
 	 */
 	for (int order = MAX_PAGE_ORDER; order >= 0; order--) {
 		uint64_t head = align_down(n, 1UL << order);
-		if (!page_entry_written(frames, head))
+		if (!page_entry_written(array, head))
 			return NULL;
-		uint16_t found = __atomic_load_n(&frames[head].type_order, __ATOMIC_RELAXED);
+		struct page *page = &array->frames[head];
+		uint16_t found = __atomic_load_n(&page->type_order, __ATOMIC_RELAXED);
 		if (found >> 8 == order && found != page_type_order(PAGE_NONE, (unsigned)order))
-			return &frames[head];
+			return page;
 	}
 	return NULL;
 }
 
-void page_array_init(pfn_t end, const uint64_t *backed_sections)
-{
-	ASSERT(end.raw <= (uint64_t)SECTIONS_MAX * SECTION_FRAMES);
-	page_array.end = end.raw;
-	uint64_t sections = align_up(end.raw, SECTION_FRAMES) >> SECTION_ORDER;
-	for (uint64_t word = 0; word * BITS_PER_WORD < sections; word++)
-		page_array.backed[word] = backed_sections[word];
-	page_sections_init(pfn_to_page(pfn(0)), page_array.end, page_array.backed);
-}
-
 struct page *page_find_block(pfn_t frame)
 {
-	return page_is_backed(frame) ? page_find_block_in(pfn_to_page(pfn(0)), frame.raw) : NULL;
+	return frame.raw < page_array.end ? page_find_block_in(&page_array, frame.raw) : NULL;
 }

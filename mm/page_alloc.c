@@ -99,8 +99,7 @@ void page_alloc_init(pfn_t end)
 	uint64_t start = 0;
 	for (unsigned z = 0; z < NR_ZONES; z++) {
 		uint64_t stop = max_u64(start, min_u64(end.raw, zone_end[z]));
-		buddy_init(&zones[z].buddy, pfn_to_page(pfn(0)), pfn(start), pfn(stop), page_array_end(),
-		           page_array.backed);
+		buddy_init(&zones[z].buddy, &page_array, pfn(start), pfn(stop));
 		zones[z].reserve = 0;
 		zones[z].batch = 0;
 		start = stop;
@@ -494,7 +493,7 @@ static NOINLINE struct mistake describe_mistake(enum buddy_misuse misuse, pfn_t 
 	if (block) {
 		mistake.block = page_to_pfn(block);
 		mistake.block_page = *block;
-		if (page_entry_written(pfn_to_page(pfn(0)), frame.raw))
+		if (page_is_written(frame))
 			mistake.last_caller = page_caller(pfn_to_page(frame));
 	}
 	return mistake;
@@ -592,8 +591,7 @@ static ALWAYS_INLINE void release(const char *call, struct page *page, unsigned 
 {
 	pfn_t frame = wild_pfn(page);
 
-	if (unlikely(order >= CPU_LIST_ORDERS || !page_is_backed(frame) ||
-	             !page_entry_written(pfn_to_page(pfn(0)), frame.raw) ||
+	if (unlikely(order >= CPU_LIST_ORDERS || !page_group_is_written(frame) ||
 	             !page_is_head(page, PAGE_HELD, order))) {
 		release_slow(call, page, order);
 		return;
@@ -654,7 +652,7 @@ void free_pages(unsigned long address, unsigned order)
 
 static bool is_exact(pfn_t frame, size_t count)
 {
-	if (!page_is_backed(frame) || !page_entry_written(pfn_to_page(pfn(0)), frame.raw))
+	if (!page_is_written(frame))
 		return false;
 	const struct page *page = pfn_to_page(frame);
 	return page->type == PAGE_EXACT && page->private == count;

@@ -103,12 +103,9 @@ extern struct list_head caches; /* (caches_mutex) */
  */
 static inline struct page *slab_page_of(const void *pointer)
 {
-	if (unlikely(!is_directmap_address(vaddr_of(pointer))))
-		return NULL;
-	pfn_t frame = paddr_to_pfn(directmap_to_paddr(pointer));
-	if (unlikely(!page_is_backed(frame) || !page_entry_written(pfn_to_page(pfn(0)), frame.raw)))
-		return NULL;
-	return pfn_to_page(frame);
+	pfn_t frame =
+	        paddr_to_pfn(directmap_to_paddr(pointer)); /* of other addresses, one that no array reaches */
+	return likely(page_is_written(frame)) ? pfn_to_page(frame) : NULL;
 }
 
 /* The slab that holds `pointer`, or NULL. */

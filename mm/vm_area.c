@@ -328,8 +328,7 @@ struct vmap_area *area_of_leaf(pte_t leaf)
 {
 	pfn_t frame = paddr_to_pfn(pte_leaf_paddr(leaf, 1));
 
-	if (!pte_present(leaf) || !page_is_backed(frame) ||
-	    !page_entry_written(pfn_to_page(pfn(0)), frame.raw))
+	if (!pte_present(leaf) || !page_is_written(frame))
 		return NULL;
 	const struct page *page = pfn_to_page(frame);
 	if (page_get_type(page) != PAGE_VMALLOC)

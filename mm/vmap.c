@@ -133,8 +133,7 @@ bool map_blocks(struct vrange at, struct page *const *blocks, const struct reque
 /* A held single frame. The entries inside a block may be garbage. */
 static bool is_held_single(const struct page *page)
 {
-	return page_entry_written(pfn_to_page(pfn(0)), page_to_pfn(page).raw) &&
-	       page_is_head(page, PAGE_HELD, 0);
+	return page_is_written(page_to_pfn(page)) && page_is_head(page, PAGE_HELD, 0);
 }
 
 /* Frames of the caller's become the area's. Returns how many did: the next one, if there is one, is no held single. */

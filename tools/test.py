@@ -29,7 +29,7 @@ from run_kernel import LOGS, Result, read, run_report, run_tests
 JOBS = 2
 KERNEL_LIMIT = 480  # seconds until a kernel counts as hung; the slowest take about a tenth, more on a busy host
 FUZZ_SECONDS = 10
-BOOT_COST_PER_GIB = 200
+BOOT_COST_PER_GIB = 260  # 0.001 a page
 PTCHECK_BATCHES = 40
 REPORTS = "tests/kernel/reports.txt"
 

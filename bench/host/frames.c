@@ -21,7 +21,7 @@ static struct {
 /* ---- Contenders ---- */
 
 static struct page entries[FRAMES];
-static const uint64_t backed[SECTIONS_MAX / BITS_PER_WORD] = {1};
+static uint8_t written[SECTION_FRAMES / GROUP_FRAMES];
 static struct buddy buddy;
 
 static uint32_t alloc_from_buddy(unsigned order)
@@ -38,8 +38,9 @@ static void free_to_buddy(uint32_t frame, unsigned order)
 
 static void set_up_buddy(void)
 {
-	page_sections_init(entries, FRAMES, backed);
-	buddy_init(&buddy, entries, pfn(0), pfn(FRAMES), pfn(FRAMES), backed);
+	struct page_array array = {entries, written, FRAMES};
+	page_array_init(&array, (const uint64_t[]){1});
+	buddy_init(&buddy, &array, pfn(0), pfn(FRAMES));
 	buddy_add(&buddy, pfn(0), pfn(FRAMES));
 	memory.alloc = alloc_from_buddy;
 	memory.free = free_to_buddy;

@@ -122,10 +122,10 @@ const char *buddy_model_compare(const struct buddy_model *model, const struct bu
 		if (state == FRAME_FREE || state == FRAME_HEAD) {
 			unsigned type = state == FRAME_FREE ? PAGE_FREE : PAGE_HELD;
 			order = state == FRAME_FREE ? run_order(model, n) : model->order[n];
-			CHECK(page_entry_written(buddy->frames, n), "model: pfn 0x%lx was never written", n);
-			CHECK(buddy->frames[n].type == type && buddy->frames[n].order == order,
+			CHECK(page_entry_written(&buddy->array, n), "model: pfn 0x%lx was never written", n);
+			CHECK(buddy->array.frames[n].type == type && buddy->array.frames[n].order == order,
 			      "model: pfn 0x%lx is %s of order %u, should be %s of order %u", n,
-			      page_type_name(buddy->frames[n].type), buddy->frames[n].order,
+			      page_type_name(buddy->array.frames[n].type), buddy->array.frames[n].order,
 			      page_type_name(type), order);
 			blocks[order] += state == FRAME_FREE;
 		}

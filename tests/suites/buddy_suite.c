@@ -15,7 +15,9 @@ extern const struct test_suite buddy_suite;
 enum { ENTRIES = BUDDY_MODEL_FRAMES };
 
 static struct page entries[ENTRIES];
-static const uint64_t all_backed[SECTIONS_MAX / BITS_PER_WORD] = {UINT64_MAX};
+static uint8_t written[SECTION_FRAMES / GROUP_FRAMES];
+static struct page_array array = {.frames = entries, .written = written};
+static const uint64_t first_section[] = {1};
 static struct buddy world;
 static struct buddy_model model;
 static struct page untouched; /* what lies past the array's end */
@@ -28,12 +30,12 @@ static void fill_with_garbage(unsigned kind)
 
 	if (kind < ARRAY_SIZE(bytes))
 		memset(entries, bytes[kind], sizeof(entries));
+	memset(written, GROUP_WRITTEN, sizeof(written));
 	for (unsigned n = 0; kind == ARRAY_SIZE(bytes) && n < ENTRIES; n++)
 		entries[n] = (struct page){
 		        .next = n + 1,
 		        .prev = n - 1,
 		        .type = PAGE_HELD,
-		        .flags = PAGE_HEADS_WRITTEN | PAGE_GROUP_WRITTEN,
 		};
 }
 enum { GARBAGE_KINDS = 3 };
@@ -44,8 +46,9 @@ static void create_world(uint32_t start, uint32_t end, unsigned garbage)
 	fill_with_garbage(garbage);
 	if (end < ENTRIES)
 		untouched = entries[end];
-	page_sections_init(entries, end, all_backed);
-	buddy_init(&world, entries, pfn(start), pfn(end), pfn(end), all_backed);
+	array.end = end;
+	page_array_init(&array, first_section);
+	buddy_init(&world, &array, pfn(start), pfn(end));
 	buddy_model_init(&model, start, end);
 }
 
@@ -59,8 +62,8 @@ static void check_world(void)
 {
 	assert_sound(buddy_check(&world));
 	assert_sound(buddy_model_compare(&model, &world));
-	if (world.array_end < ENTRIES)
-		assert_true(memcmp(&entries[world.array_end], &untouched, sizeof(untouched)) == 0);
+	if (array.end < ENTRIES)
+		assert_true(memcmp(&entries[array.end], &untouched, sizeof(untouched)) == 0);
 }
 
 static uint32_t number_of(const struct page *page)
@@ -100,7 +103,7 @@ static void assert_judged_right(uint64_t n, unsigned order)
 {
 	enum buddy_misuse expected = buddy_model_judge(&model, n, order);
 
-	if (expected == BUDDY_FREE && !page_entry_written(entries, n))
+	if (expected == BUDDY_FREE && !page_entry_written(&array, n))
 		expected = BUDDY_NEVER;
 	assert_int_equal(buddy_judge_free(&world, pfn(n), order), expected);
 	if (expected != BUDDY_OK)
@@ -209,9 +212,10 @@ static void buddies_of_two_allocators_never_merge(void)
 {
 	struct buddy other;
 
-	create_world(0, 24, 0);
-	world.array_end = 64;
-	buddy_init(&other, entries, pfn(24), pfn(64), pfn(64), all_backed);
+	create_world(0, 64, 0);
+	buddy_init(&world, &array, pfn(0), pfn(24));
+	buddy_init(&other, &array, pfn(24), pfn(64));
+	buddy_model_init(&model, 0, 24);
 	give(0, 24); /* 16 + 8; the buddy of the 8 is the other's */
 	buddy_add(&other, pfn(24), pfn(64));
 	assert_sound(buddy_check(&world));
@@ -332,7 +336,7 @@ static void put_many(size_t count)
 	for (; right < count; right++) {
 		uint64_t n = (uint64_t)(pages[right] - entries);
 		expected = buddy_model_judge(&model, n, 0);
-		if (expected == BUDDY_FREE && !page_entry_written(entries, n))
+		if (expected == BUDDY_FREE && !page_entry_written(&array, n))
 			expected = BUDDY_NEVER;
 		if (expected != BUDDY_OK)
 			break;
@@ -604,10 +608,10 @@ static void no_entry_is_trusted_before_it_was_written(void)
 		create_world(0, 2048, garbage);
 		give(0, 2048);
 		for (uint32_t n = 1; n < 2048; n++) {
-			if (page_entry_written(entries, n))
+			if (page_entry_written(&array, n))
 				continue;
 			assert_int_equal(buddy_free(&world, pfn(n), 0), BUDDY_NEVER);
-			assert_ptr_equal(page_find_block_in(entries, n), &entries[0]);
+			assert_ptr_equal(page_find_block_in(&array, n), &entries[0]);
 		}
 		check_world();
 
@@ -616,7 +620,7 @@ static void no_entry_is_trusted_before_it_was_written(void)
 		give(0, 512);
 		give(1024, 2048);
 		for (uint32_t n = 512; n < 1024; n++) {
-			assert_null(page_find_block_in(entries, n));
+			assert_null(page_find_block_in(&array, n));
 			assert_int_equal(buddy_free(&world, pfn(n), 0), BUDDY_RESERVED);
 		}
 		check_world();
@@ -638,7 +642,7 @@ static void the_block_around_any_frame_is_found(void)
 	}
 	check_world();
 	for (uint32_t n = 0; n < 2048; n++) {
-		const struct page *block = page_find_block_in(entries, n);
+		const struct page *block = page_find_block_in(&array, n);
 		assert_int_equal(block == NULL, model.state[n] == FRAME_HOLE);
 		if (!block)
 			continue;
@@ -653,17 +657,50 @@ static void writing_a_group_keeps_what_was_written(void)
 {
 	create_world(0, 1024, 2);
 	entries[0].private = 11;
-	page_entry_make_written(entries, 512, 1024);
+	page_entry_make_written(&array, 512);
 	entries[512].private = 22;
-	page_entry_make_written(entries, 512 + 7, 1024);
+	page_entry_make_written(&array, 512 + 7);
 	entries[512 + 9].private = 33;
-	page_entry_make_written(entries, 512 + 8, 1024);
-	page_entry_make_written(entries, 1, 1024);
+	page_entry_make_written(&array, 512 + 8);
+	page_entry_make_written(&array, 1);
 	assert_int_equal(entries[0].private, 11);
 	assert_int_equal(entries[512].private, 22);
 	assert_int_equal(entries[512 + 9].private, 33);
 	assert_int_equal(entries[512 + 8].type, PAGE_NONE);
 	assert_int_equal(entries[1023].type, PAGE_NONE);
+}
+
+static size_t groups_in(enum group_state state)
+{
+	size_t groups = 0;
+	for (size_t group = 0; group < ARRAY_SIZE(written); group++)
+		groups += written[group] == state;
+	return groups;
+}
+
+static void a_groups_byte_tells_which_of_its_entries_may_be_read(void)
+{
+	create_world(0, 1300,
+	             2); /* the third group is cut short, the others of the section lie past the end */
+	assert_int_equal(page_group_state(&array, 0), GROUP_HEAD_WRITTEN);
+	assert_int_equal(groups_in(GROUP_UNWRITTEN), ARRAY_SIZE(written) - 1);
+	assert_true(page_entry_written(&array, 0) && !page_entry_written(&array, 1));
+	assert_false(page_entry_written(&array, 512));
+
+	page_entry_make_written(&array, 512);
+	assert_int_equal(groups_in(GROUP_HEAD_WRITTEN), ARRAY_SIZE(written));
+	assert_true(page_entry_written(&array, 512) && !page_entry_written(&array, 513));
+
+	page_entry_make_written(&array, 1299);
+	assert_int_equal(page_group_state(&array, 1299), GROUP_WRITTEN);
+	assert_int_equal(groups_in(GROUP_HEAD_WRITTEN), ARRAY_SIZE(written) - 1);
+	for (uint32_t n = 1024; n < 1300; n++)
+		assert_true(page_entry_written(&array, n) && entries[n].type == PAGE_NONE);
+
+	page_entry_make_written(&array, 1);
+	assert_int_equal(page_group_state(&array, 0), GROUP_WRITTEN);
+	assert_int_equal(page_group_state(&array, 512), GROUP_HEAD_WRITTEN);
+	check_world();
 }
 
 static void frames_that_are_held_can_carry_any_owner(void)
@@ -779,7 +816,7 @@ static void the_verifier_names_each_broken_invariant(void)
 	assert_broken("I6: the span has 1 free blocks of order 5, the list has 0");
 
 	create_broken_world();
-	entries[0].flags = 0;
+	written[0] = GROUP_HEAD_WRITTEN;
 	assert_broken("I7: the entries around the block of order 0 at pfn 0x1 were never written");
 }
 
@@ -789,6 +826,7 @@ static void the_verifier_names_each_broken_invariant(void)
  */
 enum { LARGE_FRAMES = 3 * SECTION_FRAMES };
 static const uint64_t outer_sections[] = {5};
+static uint8_t large_written[LARGE_FRAMES / GROUP_FRAMES];
 static struct page *large;
 static struct buddy large_world;
 
@@ -808,8 +846,9 @@ static void create_large_world(void)
 	if (!large)
 		test_skip("no 12 MiB of memory in one piece");
 	memset(large, 0x5a, bytes);
-	page_sections_init(large, LARGE_FRAMES, outer_sections);
-	buddy_init(&large_world, large, pfn(0), pfn(LARGE_FRAMES), pfn(LARGE_FRAMES), outer_sections);
+	struct page_array large_array = {large, large_written, LARGE_FRAMES};
+	page_array_init(&large_array, outer_sections);
+	buddy_init(&large_world, &large_array, pfn(0), pfn(LARGE_FRAMES));
 	buddy_add(&large_world, pfn(0), pfn(SECTION_FRAMES));
 	buddy_add(&large_world, pfn(2 * SECTION_FRAMES), pfn(LARGE_FRAMES));
 }
@@ -835,10 +874,9 @@ static void a_gibibyte_block_costs_one_entry_until_it_is_cut(void)
 	assert_sound(buddy_check(&large_world));
 
 	/* The hole is not looked into, whatever it seems to say. */
-	large[SECTION_FRAMES] = (struct page){
-	        .type = PAGE_HELD,
-	        .flags = PAGE_HEADS_WRITTEN | PAGE_GROUP_WRITTEN,
-	};
+	assert_true(page_section_backed(&large_world.array, 2 * SECTION_FRAMES));
+	assert_false(page_section_backed(&large_world.array, SECTION_FRAMES + 1));
+	large[SECTION_FRAMES] = (struct page){.type = PAGE_HELD};
 	large[SECTION_FRAMES + 1] = large[SECTION_FRAMES];
 	assert_int_equal(buddy_free(&large_world, pfn(SECTION_FRAMES + 1), 0), BUDDY_OUTSIDE);
 	assert_int_equal(buddy_free(&large_world, pfn(SECTION_FRAMES), 0), BUDDY_OUTSIDE);
@@ -901,6 +939,7 @@ static const struct test_case cases[] = {
         TEST_CASE(no_entry_is_trusted_before_it_was_written),
         TEST_CASE(the_block_around_any_frame_is_found),
         TEST_CASE(writing_a_group_keeps_what_was_written),
+        TEST_CASE(a_groups_byte_tells_which_of_its_entries_may_be_read),
         TEST_CASE(frames_that_are_held_can_carry_any_owner),
         TEST_CASE(every_page_type_has_a_name),
         TEST_CASE(a_dump_has_a_line_per_order),

@@ -753,7 +753,7 @@ static void a_frame_that_was_never_allocated_is_reported_as_such(void)
 		const struct buddy *buddy = &zones[z].buddy;
 		for (unsigned order = GROUP_ORDER; order < PAGE_ORDERS; order++) {
 			uint32_t n = buddy->free[order].head;
-			if (n == PFN_NONE || page_entry_written(buddy->frames, n + 1UL))
+			if (n == PFN_NONE || page_entry_written(&buddy->array, n + 1UL))
 				continue;
 			expect_panic("__free_pages: pfn 0x* order 0: never allocated, "
 			             "in the free block of order * at pfn 0x*",

@@ -9,8 +9,8 @@ import re
 import gdb
 
 MACHINE = os.path.join(os.path.dirname(__file__), "../../arch/x86_64/include/arch/machine.h")
-PAGE_SHIFT, SECTION_ORDER, GROUP_ORDER, ORDERS = 12, 18, 9, 19
-HEADS_WRITTEN, GROUP_WRITTEN = 1, 2
+PAGE_SHIFT, GROUP_ORDER, ORDERS = 12, 9, 19
+GROUP_HEAD_WRITTEN, GROUP_WRITTEN = 1, 2
 VM_MAP, VM_IOREMAP, VM_NO_GUARD, VM_GUARD_BEFORE = 0x04, 0x01, 0x40, 0x1000
 VM_ANY_RAM = 3 << 21  # vm_map_ram(): one mapping, or a block of them
 
@@ -57,19 +57,14 @@ def page_type_name(page):
 
 
 def entry_written(pfn):
-    """P2 and P3 of <mm/page.h>: RAM holds garbage where no entry was written."""
-    section, group = pfn >> SECTION_ORDER << SECTION_ORDER, pfn >> GROUP_ORDER << GROUP_ORDER
-    if pfn == section:
-        return True
-    if not int(frame_entry(section)["flags"]) & HEADS_WRITTEN:
-        return False
-    return pfn == group or bool(int(frame_entry(group)["flags"]) & GROUP_WRITTEN)
+    """P2 of <mm/page.h>: RAM holds garbage where no entry was written."""
+    state = int(value("page_array")["written"][pfn >> GROUP_ORDER])
+    return state == GROUP_WRITTEN or (state == GROUP_HEAD_WRITTEN and pfn % (1 << GROUP_ORDER) == 0)
 
 
 def find_block(pfn):
     """(first frame, its entry) of the block that holds a frame, or None: top-down over written entries."""
-    array = value("page_array")
-    if pfn >= int(array["end"]) or not int(array["backed"][pfn >> 24]) >> (pfn >> SECTION_ORDER & 63) & 1:
+    if pfn >= int(value("page_array")["end"]):
         return None
     for order in range(ORDERS - 1, -1, -1):
         head = pfn >> order << order

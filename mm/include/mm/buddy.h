@@ -10,13 +10,11 @@
 struct printer;
 
 struct buddy {
-	struct page *frames;    /* entry of pfn n at frames[n]; not owned */
-	uint32_t start, end;    /* the span, in pfns: no block crosses it */
-	uint32_t array_end;     /* one past the last backed entry of `frames` */
-	uint32_t nonempty;      /* bit k set if and only if free[k].count > 0 */
-	const uint64_t *backed; /* bit s: section s of `frames` may be read; not owned */
-	size_t nr_free;         /* atomic: frames in free blocks */
-	size_t nr_managed;      /* frames ever given by buddy_add() */
+	struct page_array array; /* not owned */
+	uint32_t start, end;     /* the span, in pfns: no block crosses it */
+	uint32_t nonempty;       /* bit k set if and only if free[k].count > 0 */
+	size_t nr_free;          /* atomic: frames in free blocks */
+	size_t nr_managed;       /* frames ever given by buddy_add() */
 	struct {
 		uint32_t head; /* pfn; PFN_NONE if empty */
 		uint32_t count;
@@ -24,11 +22,10 @@ struct buddy {
 };
 
 /*
- * An empty allocator: nothing is free until buddy_add(). Costs nothing per frame. pre: P1 holds for `frames`
- * (page_sections_init), end <= array_end.
+ * An empty allocator: nothing is free until buddy_add(). Costs nothing per frame. pre: P1 holds for `array`
+ * (page_array_init), end <= array->end
  */
-void buddy_init(struct buddy *buddy, struct page *frames, pfn_t start, pfn_t end, pfn_t array_end,
-                const uint64_t *backed);
+void buddy_init(struct buddy *buddy, const struct page_array *array, pfn_t start, pfn_t end);
 
 /*
  * Makes [start, end) free: each largest aligned block once, merging with what is free beside it. The frames

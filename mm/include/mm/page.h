@@ -3,18 +3,20 @@
  *
  * A *block* is 2^order frames, aligned to its size. Only its first frame's entry, the head, describes it.
  * Entries are written when a block is first split or handed out, never before, so that boot costs nothing per
- * frame; RAM holds garbage where no entry was written. What makes that sound (a *section* is 2^18 frames = 1
- * GiB, a *group* 2^9 = 2 MiB):
+ * frame; RAM holds garbage where no entry was written. A byte for each *group* of 2^9 frames = 2 MiB, beside the
+ * array, says how far its entries may be believed (a *section* is 2^18 frames = 1 GiB):
  *
  * P1  Where any frame of a section is RAM, the array behind that section is mapped (up to the array's end),
  *     and the section's first entry is written.
- * P2  If a section's first entry has PAGE_HEADS_WRITTEN, the first entry of each of its groups is written.
- * P3  If such a first entry has PAGE_GROUP_WRITTEN, all entries of its group are written.
+ * P2  An entry is written before its group's byte says so: GROUP_HEAD_WRITTEN tells of the group's first,
+ *     GROUP_WRITTEN of all of them; entries past the array's end count as written. No byte ever goes down.
+ * P3  The first entries of a section's groups, but for the section's own, come into being together.
  * P4  A written entry has type PAGE_FREE if and only if it is the head of a free block, and PAGE_CACHED or a
  *     held type if and only if it is the head of a held block (PAGE_SLAB: or a later frame of one slab). All
  *     others are PAGE_NONE: inside a block, or in none (firmware, image, the frame array itself).
  *
- * Entries belong to the zone's lock while free or changing hands, to the holder while held.
+ * Entries belong to the zone's lock while free or changing hands, to the holder while held; a group's byte to the
+ * lock of its zone, and is read without.
  */
 #ifndef MM_PAGE_H
 #define MM_PAGE_H
@@ -48,9 +50,11 @@ enum page_type {
 	PAGE_TYPES,
 };
 
-enum {
-	PAGE_HEADS_WRITTEN = 1 << 0, /* P2; in a section's first entry */
-	PAGE_GROUP_WRITTEN = 1 << 1, /* P3; in a group's first entry */
+/* P2 */
+enum group_state {
+	GROUP_UNWRITTEN = 0,
+	GROUP_HEAD_WRITTEN,
+	GROUP_WRITTEN,
 };
 
 enum { PFN_NONE = UINT32_MAX };
@@ -71,7 +75,6 @@ struct page {
 		};
 		uint16_t type_order; /* both at once: page_type_order() */
 	};
-	uint8_t flags;  /* PAGE_*_WRITTEN: survive every change of the rest */
 	bool unflushed; /* debug build: some CPU may still reach the frame at an address that is unmapped */
 };
 _Static_assert(sizeof(struct page) == 16, "a frame's entry is 16 bytes: design, section 5");
@@ -151,68 +154,85 @@ static inline bool page_is_callers(const struct page *block)
 /* "free", "slab", …; never NULL. */
 const char *page_type_name(unsigned type);
 
-/*
- * `frames` below is the array's base, so that tests run private worlds: entry of pfn n at frames[n].
- * P2, P3: was this entry ever written? Deterministic, at most two loads. pre: P1 holds for its section
- */
-static inline bool page_entry_written(const struct page *frames, uint64_t n)
+/* An array of entries and what is known of them. Tests have some of their own. */
+struct page_array {
+	struct page *frames; /* entry of pfn n at frames[n] */
+	uint8_t *written;    /* P2: enum group_state of each group, page_array_groups() of them */
+	uint64_t end;        /* one past the last entry */
+};
+
+/* The live one: read-only once page_array_init() has run, but for the bytes. */
+extern struct page_array page_array;
+
+/* Groups of whole sections. */
+static inline uint64_t page_array_groups(uint64_t end)
 {
-	const struct page *section = &frames[n & ~(uint64_t)(SECTION_FRAMES - 1)];
-	const struct page *group = &frames[n & ~(uint64_t)(GROUP_FRAMES - 1)];
-	if (&frames[n] == section)
-		return true;
-	if (!(section->flags & PAGE_HEADS_WRITTEN))
-		return false;
-	return &frames[n] == group || (group->flags & PAGE_GROUP_WRITTEN);
+	return align_up(end, SECTION_FRAMES) >> GROUP_ORDER;
 }
 
 /*
- * Makes entry n written (PAGE_NONE if it was not), initialising what P2 and P3 demand before it; entries
- * written before keep their contents. n's section must be backed; n itself may lie at or past `end`, one past
- * the array's last entry. Only where the block that holds n is being split, seeded or handed out.
+ * Establishes P1 over an array whose entries and bytes are garbage: a byte per group, and one entry per backed section (bit
+ * s of `backed`) below the end.
  */
-void page_entry_make_written(struct page *frames, uint64_t n, uint64_t end);
+void page_array_init(const struct page_array *array, const uint64_t *backed);
+
+/* How much of n's group is written. pre, here and below: n's section has bytes, as every one below the end has */
+static inline enum group_state page_group_state(const struct page_array *array, uint64_t n)
+{
+	return (enum group_state)__atomic_load_n(&array->written[n >> GROUP_ORDER], __ATOMIC_ACQUIRE);
+}
+
+/* P1: is the array mapped behind n's section? */
+static inline bool page_section_backed(const struct page_array *array, uint64_t n)
+{
+	return page_group_state(array, align_down(n, SECTION_FRAMES)) != GROUP_UNWRITTEN;
+}
+
+/* P2: was this entry ever written? */
+static inline bool page_entry_written(const struct page_array *array, uint64_t n)
+{
+	enum group_state state = page_group_state(array, n);
+	return likely(state == GROUP_WRITTEN) || (state == GROUP_HEAD_WRITTEN && is_aligned(n, GROUP_FRAMES));
+}
 
 /*
- * Establishes P1 over an array whose entries are garbage: one store per backed section (bit s of `backed`)
- * below `end`.
+ * Makes entry n written (PAGE_NONE if it was not), and before it what P3 demands; entries written before keep their
+ * contents. n's section must be backed; n itself may lie at or past the array's end. Only where the block that holds n is
+ * being split, seeded or handed out.
  */
-void page_sections_init(struct page *frames, uint64_t end, const uint64_t *backed);
+void page_entry_make_written(const struct page_array *array, uint64_t n);
 
 /*
  * The head of the block that holds n, or NULL if none does. Top-down over written entries, at most
- * PAGE_ORDERS steps. pre: n's section is backed, n below the array's end
+ * PAGE_ORDERS steps. pre: n below the array's end
  */
-struct page *page_find_block_in(struct page *frames, uint64_t n);
+struct page *page_find_block_in(const struct page_array *array, uint64_t n);
 
-/*
- * The live array's extent. page_array_init() says which sections are backed; called once by mm_init() when
- * the window is mapped, and writes one entry per backed section (P1).
- */
-void page_array_init(pfn_t end, const uint64_t *backed_sections);
-
-/* What it was told: read-only afterwards. */
-struct page_array {
-	uint64_t end;
-	uint64_t backed[SECTIONS_MAX / BITS_PER_WORD]; /* bit s: section s is backed */
-};
-extern struct page_array page_array;
-
+/* The rest is about the live array, for any frame whatever, and takes no lock. */
 static inline pfn_t page_array_end(void)
 {
 	return pfn(page_array.end);
 }
 
-/* May the entry of this frame be read at all? */
+/* Is there an entry, written or not: is RAM in the frame's section? */
 static inline bool page_is_backed(pfn_t frame)
 {
-	return frame.raw < page_array.end && bit_test(page_array.backed, frame.raw >> SECTION_ORDER);
+	return frame.raw < page_array.end && page_section_backed(&page_array, frame.raw);
 }
 
-/*
- * page_find_block_in() the live array, for any frame whatever: NULL if the frame is not backed, or in no
- * block. For reports and wild pointers, not for fast paths; takes no lock.
- */
+/* May the frame's entry be read? */
+static inline bool page_is_written(pfn_t frame)
+{
+	return frame.raw < page_array.end && page_entry_written(&page_array, frame.raw);
+}
+
+/* The same for those who look for blocks smaller than a group, and need no other answer. */
+static inline bool page_group_is_written(pfn_t frame)
+{
+	return frame.raw < page_array.end && page_group_state(&page_array, frame.raw) == GROUP_WRITTEN;
+}
+
+/* NULL if the frame is in no block. For reports and wild pointers, not for fast paths. */
 struct page *page_find_block(pfn_t frame);
 
 #endif
