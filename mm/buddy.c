@@ -43,6 +43,9 @@ void buddy_init(struct buddy *buddy, const struct page_array *array, pfn_t start
 		buddy->free[order].head = PFN_NONE;
 }
 
+/* next and prev of a block that is alone on its list. */
+#define LINKS_NONE ((uint64_t)PFN_NONE << 32 | PFN_NONE)
+
 /* The block becomes free and the first of its list. */
 static ALWAYS_INLINE void link_free(struct buddy *buddy, uint32_t n, unsigned order)
 {
@@ -72,6 +75,19 @@ static ALWAYS_INLINE void unlink_free(struct buddy *buddy, uint32_t n, unsigned 
 		buddy->free[order].head = next;
 	if (--buddy->free[order].count == 0)
 		buddy->nonempty &= ~(1U << order);
+}
+
+/* The first of a list, off it. pre: there is one */
+static ALWAYS_INLINE uint32_t pop_free(struct buddy *buddy, unsigned order)
+{
+	uint32_t n = buddy->free[order].head, next = buddy->array.frames[n].next;
+
+	buddy->free[order].head = next;
+	if (next != PFN_NONE)
+		buddy->array.frames[next].prev = PFN_NONE;
+	if (--buddy->free[order].count == 0)
+		buddy->nonempty &= ~(1U << order);
+	return n;
 }
 
 /* One writer at a time; read by whoever only wants to know. */
@@ -118,17 +134,39 @@ static ALWAYS_INLINE void cut_down(struct buddy *buddy, uint32_t n, unsigned fro
 	}
 }
 
+/*
+ * The first 2^to frames of the smallest free block that has 2^order, on no list; as there is a block on none of the lists
+ * between, the upper halves that are cut off are each the only one of theirs. `to`, from `order` up to the block's own, is
+ * what `most` allows. pre: there is such a block
+ */
+static ALWAYS_INLINE uint32_t take_smallest(struct buddy *buddy, unsigned order, unsigned most, unsigned *to)
+{
+	unsigned from = order + lowest_bit(buddy->nonempty >> order), keep = from < most ? from : most;
+	uint32_t n = pop_free(buddy, from);
+
+	if (from > order)
+		cut_is_written(buddy, n | 1U << order);
+	buddy->nonempty |= (1U << from) - (1U << keep);
+	*to = keep;
+	while (from > keep) {
+		uint32_t upper = n | 1U << --from;
+		struct page *page = &buddy->array.frames[upper];
+		page->private = LINKS_NONE;
+		page_set_head(page, PAGE_FREE, from);
+		buddy->free[from].head = upper;
+		buddy->free[from].count = 1;
+	}
+	return n;
+}
+
 struct page *buddy_alloc(struct buddy *buddy, unsigned order)
 {
-	uint32_t sufficient = buddy->nonempty >> order;
-	if (unlikely(!sufficient))
-		return NULL;
+	unsigned to;
 
-	unsigned from = order + lowest_bit(sufficient);
-	uint32_t n = buddy->free[from].head;
-	unlink_free(buddy, n, from);
+	if (unlikely(!(buddy->nonempty >> order)))
+		return NULL;
+	uint32_t n = take_smallest(buddy, order, order, &to);
 	count_free(buddy, -(1UL << order));
-	cut_down(buddy, n, from, n, order);
 	return hold(buddy, n, order);
 }
 
@@ -152,24 +190,49 @@ struct page *buddy_alloc_range(struct buddy *buddy, unsigned order, pfn_t low, p
 	return NULL;
 }
 
+/*
+ * A run of blocks of 2^order frames: as many of the `count` that are asked for as the smallest free block has, and no more than
+ * one group of them, as it may have to be written.
+ */
+static ALWAYS_INLINE struct page *take_run(struct buddy *buddy, unsigned order, size_t count, size_t *blocks)
+{
+	unsigned most = (unsigned)min_u64(order + log2_floor(count), GROUP_ORDER), to;
+	uint32_t n = take_smallest(buddy, order, most, &to);
+
+	*blocks = 1UL << (to - order);
+	return &buddy->array.frames[n];
+}
+
 size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, uint32_t caller)
 {
-	size_t got = 0;
+	uint64_t word = page_word(PAGE_HELD, 0, caller);
+	size_t got = 0, frames;
 
-	/* Small blocks first: they serve single frames as well as large ones do, and nothing else. */
 	while (got < count && buddy->nonempty) {
-		unsigned order = (unsigned)min_u64(lowest_bit(buddy->nonempty), log2_floor(count - got));
-		if (order > GROUP_ORDER)
-			order = GROUP_ORDER; /* no more than one group to be written at a time */
-		struct page *page = buddy_alloc(buddy, order);
-		if (order > 0)
-			cut_is_written(buddy, (uint32_t)(page - buddy->array.frames) + 1);
-		for (struct page *end = page + (1UL << order); page < end; page++) {
-			page->caller = caller;
-			page_set_head(page, PAGE_HELD, 0);
+		struct page *page = take_run(buddy, 0, count - got, &frames);
+#pragma GCC unroll 4
+		for (size_t i = 0; i < frames; i++) {
+			__atomic_store_n(&page[i].word, word, __ATOMIC_RELAXED);
+			pages[got + i] = &page[i];
+		}
+		got += frames;
+	}
+	count_free(buddy, -got);
+	return got;
+}
+
+size_t buddy_alloc_cached(struct buddy *buddy, unsigned order, size_t count, struct page **pages)
+{
+	size_t got = 0, blocks;
+
+	while (got < count && buddy->nonempty >> order) {
+		struct page *page = take_run(buddy, order, count - got, &blocks);
+		for (size_t i = 0; i < blocks; i++, page += 1UL << order) {
+			page_set_head(page, PAGE_CACHED, order);
 			pages[got++] = page;
 		}
 	}
+	count_free(buddy, -(got << order));
 	return got;
 }
 
@@ -306,18 +369,63 @@ enum buddy_misuse buddy_free(struct buddy *buddy, pfn_t frame, unsigned order)
 	return BUDDY_OK;
 }
 
-/* Held single frames [n, n + count), as the fewest aligned blocks. */
-static void free_run(struct buddy *buddy, uint32_t n, uint32_t count)
+/* What is [n, end) and on no list, as the fewest aligned blocks. */
+static ALWAYS_INLINE void free_frames(struct buddy *buddy, uint32_t n, uint32_t end)
 {
-	count_free(buddy, count);
-	for (uint32_t end = n + count; n < end;) {
+	count_free(buddy, end - n);
+	while (n < end) {
 		unsigned order = largest_order(n, end);
-		uint32_t next = n + (1U << order);
-		for (uint32_t inside = n + 1; inside < next; inside++)
-			page_set_head(&buddy->array.frames[inside], PAGE_NONE, 0); /* P4: absorbed */
 		merge_and_link(buddy, n, order);
-		n = next;
+		n += 1U << order;
 	}
+}
+
+/*
+ * How many blocks of 2^order frames there may be at most from n on in one direction, in our span and in n's group: the entries
+ * of one group are all written, or all but the first are not.
+ */
+static ALWAYS_INLINE size_t run_limit(const struct buddy *buddy, uint32_t n, unsigned order, bool downward)
+{
+	uint32_t group = n & ~(GROUP_FRAMES - 1U);
+
+	if (downward)
+		return ((n - (buddy->start > group ? buddy->start : group)) >> order) + 1;
+	return (min_u64(buddy->end, group + GROUP_FRAMES) - n) >> order;
+}
+
+/* A run's first `blocks` from n on, their entries PAGE_NONE already (P4: most of them are absorbed). */
+static ALWAYS_INLINE void free_run(struct buddy *buddy, uint32_t n, unsigned order, size_t blocks,
+                                   bool downward)
+{
+	uint32_t frames = (uint32_t)blocks << order;
+	uint32_t low = downward ? n + (1U << order) - frames : n;
+
+	free_frames(buddy, low, low + frames);
+}
+
+/* The run that pages[0] begins, of blocks that are `type`: how many were given back. pre: pages[0] is such a block */
+static ALWAYS_INLINE size_t free_first_run(struct buddy *buddy, enum page_type type, unsigned order,
+                                           size_t count, struct page *const *pages)
+{
+	struct page *page = pages[0];
+	uint32_t n = (uint32_t)(page - buddy->array.frames);
+	bool downward = count > 1 && pages[1] < page;
+	ptrdiff_t step = downward ? -(1L << order) : 1L << order;
+
+	if (count == 1 || pages[1] != page + step) {
+		count_free(buddy, 1UL << order);
+		merge_and_link(buddy, n, order);
+		return 1;
+	}
+	size_t limit = min_u64(count, run_limit(buddy, n, order, downward)), run = 0;
+
+	do {
+		page_set_head(page, PAGE_NONE, 0);
+		page += step;
+		run++;
+	} while (run < limit && pages[run] == page && page_is_head(page, type, order));
+	free_run(buddy, n, order, run, downward);
+	return run;
 }
 
 size_t buddy_free_bulk(struct buddy *buddy, size_t count, struct page *const *pages,
@@ -326,22 +434,65 @@ size_t buddy_free_bulk(struct buddy *buddy, size_t count, struct page *const *pa
 	size_t done = 0;
 
 	*misuse = BUDDY_OK;
-	while (done < count) {
-		const struct page *first = pages[done];
-		uint64_t offset = (uint64_t)first - (uint64_t)buddy->array.frames,
-		         n = offset / sizeof(*first);
-		bool is_entry = offset % sizeof(*first) == 0;
+	for (unsigned run = 0; run < BUDDY_ROUND && done < count; run++) {
+		uint64_t offset = (uint64_t)pages[done] - (uint64_t)buddy->array.frames;
+		uint64_t n = offset / sizeof(struct page);
+		bool is_entry = offset % sizeof(struct page) == 0;
 		if (unlikely(!is_entry || !is_held_block(buddy, n, 0))) {
 			*misuse = is_entry ? classify(buddy, n, 0) : BUDDY_OUTSIDE;
 			return done;
 		}
-		ptrdiff_t step = done + 1 < count && pages[done + 1] < first ? -1 : 1;
-		uint32_t run = 1;
-		while (done + run < count && pages[done + run] == first + run * step &&
-		       is_held_block(buddy, n + (uint64_t)(run * step), 0))
-			run++;
-		free_run(buddy, (uint32_t)(step < 0 ? n - (run - 1) : n), run);
-		done += run;
+		done += free_first_run(buddy, PAGE_HELD, 0, count - done, pages + done);
+	}
+	return done;
+}
+
+const struct page *buddy_free_cached(struct buddy *buddy, unsigned order, size_t count,
+                                     struct page *const *pages)
+{
+	const struct page *wrong = NULL;
+
+	for (size_t i = 0; i < count;) {
+		if (likely(page_is_head(pages[i], PAGE_CACHED, order)))
+			i += free_first_run(buddy, PAGE_CACHED, order, count - i, pages + i);
+		else
+			wrong = pages[i++];
+	}
+	return wrong;
+}
+
+/* The same of a chain. */
+static ALWAYS_INLINE size_t free_chained_run(struct buddy *buddy, size_t count, uint32_t *head)
+{
+	struct page *page = &buddy->array.frames[*head];
+	uint32_t n = *head, next = page->next;
+	bool downward = next < n;
+	size_t limit = min_u64(count, run_limit(buddy, n, 0, downward)), run = 0;
+
+	for (int step = downward ? -1 : 1;;) {
+		next = page->next;
+		page_set_head(page, PAGE_NONE, 0);
+		page += step;
+		if (++run == limit || page != &buddy->array.frames[next] || !page_is_head(page, PAGE_HELD, 0))
+			break;
+	}
+	*head = next;
+	free_run(buddy, n, 0, run, downward);
+	return run;
+}
+
+size_t buddy_free_chain(struct buddy *buddy, uint32_t *head, size_t count, enum buddy_misuse *misuse)
+{
+	size_t done = 0;
+
+	*misuse = BUDDY_OK;
+	for (unsigned run = 0; run < BUDDY_ROUND && done < count; run++) {
+		if (unlikely(!is_held_block(buddy, *head, 0))) {
+			if (!buddy->array.frames[*head].order)
+				*misuse = classify(buddy, *head, 0);
+			return done;
+		}
+		done += free_chained_run(buddy, count - done, head);
 	}
 	return done;
 }

@@ -58,12 +58,14 @@ enum {
 
 	/* Single frames per lock round: interrupts wait for some 5,000 instructions at most. */
 	ALLOC_BATCH = GROUP_FRAMES,
-	FREE_BATCH = 64,
+	FREE_BATCH = GROUP_FRAMES / 2,
 	BULK_BY_ONE = 4, /* so few frames come and go through the CPU's list */
 
-	BATCH_FRACTION = 1024, /* of a zone: what a CPU's list moves at a time */
-	BATCH_MAX = 63,
+	BATCH_FRACTION =
+	        1024, /* of a zone: what a CPU's list moves at a time, one block of the buddy's at best */
+	BATCH_MAX = 64,
 };
+_Static_assert(2 * BATCH_MAX - 1 <= CPU_LIST_MAX, "a CPU's list has room for two batches");
 
 struct zone zones[NR_ZONES] = {
         [ZONE_DMA] = {.name = "DMA", .lock = SPINLOCK_INIT("zone DMA", RANK_ZONE)},
@@ -128,7 +130,8 @@ void page_alloc_ready(void)
 	for (unsigned z = 0; z < NR_ZONES; z++) {
 		struct zone *zone = &zones[z];
 		zone->reserve = min_u64(zone->buddy.nr_managed / RESERVE_FRACTION, RESERVE_MAX);
-		zone->batch = (uint32_t)min_u64(zone->buddy.nr_managed / BATCH_FRACTION, BATCH_MAX);
+		size_t batch = min_u64(zone->buddy.nr_managed / BATCH_FRACTION, BATCH_MAX);
+		zone->batch = batch ? 1U << log2_floor(batch) : 0;
 		if (zone->buddy.nr_managed)
 			top_zone = z;
 	}
@@ -348,14 +351,22 @@ static ALWAYS_INLINE bool is_plain(gfp_t gfp, unsigned order)
 	return order < CPU_LIST_ORDERS && !(gfp & ~(gfp_t)PLAIN) && may_wait;
 }
 
+/* This CPU's list is empty, or there is none. */
+static NOINLINE struct page *alloc_pages_refilled(gfp_t gfp, unsigned order, uintptr_t caller)
+{
+	struct page *page = page_cpu_take(&zones[top_zone], order);
+
+	return likely(page) ? issue(page, order, caller) : alloc_pages_slow(gfp, order, caller);
+}
+
 struct page *alloc_pages(gfp_t gfp, unsigned order)
 {
-	if (likely(is_plain(gfp, order))) {
-		struct page *page = cpu_stack_pop(page_cpu_list(this_cpu_read(pages), top_zone, order));
-		if (likely(page))
-			return issue(page, order, CALLER_ADDRESS);
-	}
-	return alloc_pages_slow(gfp, order, CALLER_ADDRESS);
+	if (unlikely(!is_plain(gfp, order)))
+		return alloc_pages_slow(gfp, order, CALLER_ADDRESS);
+	struct page *page = cpu_stack_pop(page_cpu_list(this_cpu_read(pages), top_zone, order));
+	if (unlikely(!page))
+		return alloc_pages_refilled(gfp, order, CALLER_ADDRESS);
+	return issue(page, order, CALLER_ADDRESS);
 }
 
 unsigned long __get_free_pages(gfp_t gfp, unsigned order)
@@ -736,20 +747,36 @@ void free_pages_bulk(size_t count, struct page **pages)
 	release_bulk("free_pages_bulk", count, pages);
 }
 
+/* From the front of the list, in one lock round of its first frame's zone: whether there was any. */
+static bool release_chain(struct page_list *list)
+{
+	struct zone *zone = zone_of(pfn(list->head));
+	struct mistake mistake = {.misuse = BUDDY_OK};
+	enum buddy_misuse misuse;
+
+	irqflags_t flags = spin_lock_irqsave(&zone->lock);
+	for (uint32_t n = list->head, i = 0; IS_DEBUG && i < list->count; n = pfn_to_page(pfn(n))->next, i++)
+		DEBUG_ASSERT(!pfn_to_page(pfn(n))->unflushed);
+	size_t freed = buddy_free_chain(&zone->buddy, &list->head, min_u64(list->count, FREE_BATCH), &misuse);
+	list->count -= freed;
+	if (unlikely(misuse && !(misuse == BUDDY_OUTSIDE && freed))) /* else perhaps another zone's */
+		mistake = describe_mistake(misuse, pfn(list->head), 0);
+	spin_unlock_irqrestore(&zone->lock, flags);
+	if (unlikely(mistake.misuse))
+		report_mistake("free_page_list", &mistake);
+	return freed;
+}
+
 void free_page_list(struct page_list *list)
 {
-	struct page *pages[FREE_BATCH];
+	size_t by_one = list->count <= BULK_BY_ONE ? list->count : min_u64(list->count, list_room());
 
 	while (list->head != PFN_NONE) {
-		size_t count = 0;
-		while (count < FREE_BATCH && list->head != PFN_NONE) {
-			struct page *page = page_list_take(list);
-			if (likely(!page->order))
-				pages[count++] = page;
-			else
-				release("free_page_list", page, page->order);
-		}
-		release_bulk("free_page_list", count, pages);
+		if (!by_one && release_chain(list))
+			continue;
+		struct page *page = page_list_take(list);
+		release("free_page_list", page, page->order);
+		by_one -= by_one > 0;
 	}
 }
 

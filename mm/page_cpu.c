@@ -13,6 +13,10 @@
  * reaches for another CPU's list, run on the CPU whose list it is with interrupts masked. Blocks freed by another CPU
  * than they came from go home by a drain, a batch at a time.
  *
+ * A batch is a block of the buddy's at best: a refill takes the smallest free blocks that serve and puts what they hold
+ * side by side, so it is handed out frame after frame, downward. What comes back in that order, or upward, is a *run* again,
+ * and goes home as the blocks that it makes up, with one merge for each of those instead of one for each frame.
+ *
  * Z5  A block in a CPU's list is PAGE_CACHED, of that list's zone and order, and in no other list. The buddy takes
  *     it for held, so it does not merge; it is free in every other respect. What a CPU keeps it may use, reserve or
  *     not.
@@ -40,12 +44,14 @@ static struct cpu_stack *own_list(const struct zone *zone, unsigned order)
 	return page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), order);
 }
 
-/* Room for two batches of each zone's frames, in blocks of each order. */
+/* Room for two batches of each zone's frames, in blocks of each order, but for the one that makes it drain. */
 void page_cpu_size(struct page_cpu *lists)
 {
 	for (unsigned z = 0; z < NR_ZONES; z++) {
-		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++)
-			page_cpu_list(lists, z, order)->capacity = 2 * (zones[z].batch >> order);
+		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++) {
+			uint32_t blocks = zones[z].batch >> order;
+			page_cpu_list(lists, z, order)->capacity = blocks ? 2 * blocks - 1 : 0;
+		}
 	}
 }
 
@@ -73,21 +79,17 @@ NORETURN void page_cpu_report(const struct page *page)
 	      (void *)page_caller(page));
 }
 
-/* A batch out of the buddy, if it has one to spare. Interrupts masked. */
+/* A batch out of the buddy, if it has one to spare. Interrupts masked. pre: the list is empty */
 static void refill(struct zone *zone, unsigned order, struct cpu_stack *list)
 {
 	struct buddy *buddy = &zone->buddy;
-	size_t keep = zone->reserve + (1UL << order);
 
 	spin_lock(&zone->lock);
-	for (uint32_t wanted = list->capacity / 2; wanted && buddy->nr_free >= keep; wanted--) {
-		struct page *page = buddy_alloc(buddy, order);
-		if (!page)
-			break;
-		page_set_type(page, PAGE_CACHED);
-		cpu_stack_push(list, page);
-	}
+	size_t spare = buddy->nr_free > zone->reserve ? (buddy->nr_free - zone->reserve) >> order : 0;
+	size_t wanted = min_u64(zone->batch >> order, spare);
+	size_t got = buddy_alloc_cached(buddy, order, wanted, (struct page **)list->items);
 	spin_unlock(&zone->lock);
+	__atomic_store_n(&list->count, (uint32_t)got, __ATOMIC_RELAXED);
 	cpu_count(COUNT_PAGE_REFILLS, 1);
 }
 
@@ -97,19 +99,9 @@ static void refill(struct zone *zone, unsigned order, struct cpu_stack *list)
  */
 static void drain(struct zone *zone, unsigned order, struct cpu_stack *list, uint32_t count)
 {
-	const struct page *wrong = NULL;
-
 	spin_lock(&zone->lock);
-	for (uint32_t i = 0; i < count; i++) {
-		struct page *page = list->items[i];
-		if (unlikely(!page_is_head(page, PAGE_CACHED, order))) {
-			wrong = page;
-			continue;
-		}
-		page_set_type(page, PAGE_HELD);
-		if (unlikely(buddy_free(&zone->buddy, page_to_pfn(page), order)))
-			wrong = page;
-	}
+	const struct page *wrong =
+	        buddy_free_cached(&zone->buddy, order, count, (struct page *const *)list->items);
 	spin_unlock(&zone->lock);
 	__atomic_store_n(&list->count, list->count - count, __ATOMIC_RELAXED);
 	memmove(list->items, list->items + count, list->count * sizeof(*list->items));

@@ -92,7 +92,7 @@ bool scene_has_list(unsigned order)
 void scene_list(unsigned order, enum level level)
 {
 	struct cpu_stack *list = own_list(order);
-	uint32_t wanted = list->capacity / 2 * level;
+	uint32_t wanted = list->capacity * level / LIST_FULL;
 
 	if (!scene_has_list(order))
 		return;

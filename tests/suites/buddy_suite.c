@@ -231,6 +231,30 @@ static void buddies_of_two_allocators_never_merge(void)
 	assert_int_equal(world.free[4].count, 1);
 }
 
+static void a_run_ends_where_another_allocators_frames_begin(void)
+{
+	enum buddy_misuse misuse;
+	struct buddy other;
+
+	create_world(0, 64, 0);
+	buddy_init(&world, &array, pfn(0), pfn(24));
+	buddy_init(&other, &array, pfn(24), pfn(64));
+	buddy_add(&world, pfn(0), pfn(24));
+	buddy_add(&other, pfn(24), pfn(64));
+	assert_int_equal(buddy_alloc_bulk(&world, 24, pages, 0), 24);
+	assert_int_equal(buddy_alloc_bulk(&other, 40, pages, 0), 40);
+
+	struct page *downward[] = {&entries[25], &entries[24], &entries[23], &entries[22]};
+	assert_int_equal(buddy_free_bulk(&other, 4, downward, &misuse), 2);
+	assert_int_equal(misuse, BUDDY_OUTSIDE);
+	assert_int_equal(buddy_alloc_bulk(&other, 2, pages, 0), 2); /* held again */
+	struct page *upward[] = {&entries[22], &entries[23], &entries[24], &entries[25]};
+	assert_int_equal(buddy_free_bulk(&world, 4, upward, &misuse), 2);
+	assert_int_equal(misuse, BUDDY_OUTSIDE);
+	assert_sound(buddy_check(&world));
+	assert_sound(buddy_check(&other));
+}
+
 /* Two worlds with odd borders and holes; each is small enough to try everything. */
 static const struct small_world {
 	uint32_t start, end, hole, hole_end;
@@ -342,7 +366,13 @@ static void put_many(size_t count)
 			break;
 		buddy_model_free(&model, (uint32_t)n, 0);
 	}
-	assert_int_equal(buddy_free_bulk(&world, count, pages, &misuse), right);
+	size_t done = 0, freed;
+	do {
+		freed = buddy_free_bulk(&world, count - done, pages + done, &misuse);
+		done += freed;
+		assert_true(freed >= min_u64(count - done, BUDDY_ROUND) || misuse);
+	} while (freed && !misuse);
+	assert_int_equal(done, right);
 	assert_int_equal(misuse == BUDDY_NEVER ? BUDDY_FREE : misuse,
 	                 expected == BUDDY_NEVER ? BUDDY_FREE
 	                                         : expected); /* it may have been cut meanwhile */
@@ -367,13 +397,80 @@ static void put_some(struct rng *rng, uint32_t n)
 	put_many(count);
 }
 
+/* Held blocks chained in the order of pages[], up to the first that is no single frame. */
+static void put_chained(size_t count)
+{
+	enum buddy_misuse misuse;
+	uint32_t head = count ? number_of(pages[0]) : PFN_NONE;
+	size_t singles = 0, done = 0, freed;
+
+	for (size_t i = 0; i < count; i++)
+		pages[i]->next = i + 1 < count ? number_of(pages[i + 1]) : PFN_NONE;
+	for (; singles < count && !pages[singles]->order; singles++)
+		buddy_model_free(&model, number_of(pages[singles]), 0);
+	while ((freed = buddy_free_chain(&world, &head, count - done, &misuse)))
+		done += freed;
+	assert_int_equal(done, singles);
+	assert_int_equal(misuse, BUDDY_OK);
+	assert_int_equal(head, done < count ? number_of(pages[done]) : PFN_NONE);
+}
+
+/* The same from n on: single frames mostly. */
+static void put_some_chained(struct rng *rng, uint32_t n)
+{
+	bool downward = rng_below(rng, 2);
+	size_t count = 0, limit = rng_below(rng, 70);
+
+	while (count < limit && n >= world.start && n < world.end) {
+		if (model.state[n] == FRAME_HEAD && rng_below(rng, model.order[n] ? 4 : 16))
+			pages[count++] = &entries[n];
+		n += downward ? -1U : 1U;
+	}
+	put_chained(count);
+}
+
+static void take_cached(unsigned order, size_t count)
+{
+	size_t got = buddy_alloc_cached(&world, order, count, pages);
+
+	for (size_t i = 0; i < got; i++) {
+		assert_int_equal(pages[i]->type_order, page_type_order(PAGE_CACHED, order));
+		page_set_type(pages[i], PAGE_HELD); /* as the model and the verifier know it */
+		assert_true(buddy_model_hold(&model, number_of(pages[i]), order));
+	}
+	assert_true(got == count || !buddy_model_can_alloc(&model, order, world.start, world.end));
+}
+
+static void put_cached(unsigned order, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		page_set_type(pages[i], PAGE_CACHED);
+		buddy_model_free(&model, number_of(pages[i]), order);
+	}
+	assert_null(buddy_free_cached(&world, order, count, pages));
+}
+
+/* Held blocks of one order from n on, as if from a CPU's list. */
+static void put_some_cached(struct rng *rng, uint32_t n, unsigned order)
+{
+	bool downward = rng_below(rng, 2);
+	size_t count = 0, limit = rng_below(rng, 70);
+
+	while (count < limit && n >= world.start && n < world.end) {
+		if (model.state[n] == FRAME_HEAD && model.order[n] == order && rng_below(rng, 16))
+			pages[count++] = &entries[n];
+		n += downward ? -1U : 1U;
+	}
+	put_cached(order, count);
+}
+
 static void one_random_call(struct rng *rng)
 {
 	uint32_t n = world.start + (uint32_t)rng_below(rng, world.end - world.start);
 	unsigned order;
 	any_order_size(rng, &order);
 
-	switch (rng_below(rng, 9)) {
+	switch (rng_below(rng, 12)) {
 	case 0:
 	case 1:
 		(void)(take(order) != NULL);
@@ -404,6 +501,15 @@ static void one_random_call(struct rng *rng)
 		break;
 	case 5:
 		put_some(rng, n);
+		break;
+	case 6:
+		put_some_chained(rng, n);
+		break;
+	case 7:
+		take_cached(order & 3, rng_below(rng, 20));
+		break;
+	case 8:
+		put_some_cached(rng, n, order & 3);
 		break;
 	default: /* the next held block from n on: trimmed at times, freed mostly */
 		while (n < world.end && model.state[n] != FRAME_HEAD)
@@ -520,6 +626,94 @@ static void bulk_gives_all_there_is_small_blocks_first(void)
 		put(number_of(page), 0);
 		check_world();
 	}
+}
+
+static void a_list_is_filled_from_small_blocks_first_and_its_runs_come_back_whole(void)
+{
+	for (unsigned order = 0; order <= 3; order++) {
+		for (uint32_t count = 1; count << order <= 70; count++) {
+			create_world(0, 64, 2);
+			give(0, 64);
+			struct page *page = take(order); /* leaves one block each of this order to 5 */
+			take_cached(order, count);
+			check_world();
+			if (count << order <= 32U - (1U << order))
+				assert_int_equal(world.free[5].count, 1); /* the largest was spared */
+			size_t got = min_u64(count, (64U >> order) - 1);
+			for (size_t i = 0; count % 2 && i < got / 2; i++) {
+				struct page *swapped = pages[i];
+				pages[i] = pages[got - 1 - i];
+				pages[got - 1 - i] = swapped;
+			}
+			put_cached(order, got);
+			check_world();
+			put(number_of(page), order);
+			check_world();
+		}
+	}
+}
+
+static void who_held_a_block_last_is_remembered_while_a_list_keeps_it(void)
+{
+	create_world(0, 64, 0);
+	give(0, 64);
+	struct page *page = take(0);
+	page->caller = 42;
+	put(number_of(page), 0);
+	assert_int_equal(buddy_alloc_cached(&world, 0, 1, pages), 1);
+	assert_int_equal(pages[0]->caller, 42);
+}
+
+static void what_is_not_cached_as_it_should_be_is_left_alone_by_a_drain(void)
+{
+	create_world(0, 64, 0);
+	give(0, 64);
+	take_cached(0, 8);
+	for (unsigned i = 0; i < 8; i++)
+		page_set_type(pages[i], i == 3 ? PAGE_HELD : PAGE_CACHED);
+	pages[6]->order = 1;
+	pages[8] = pages[1]; /* twice in the list */
+	assert_ptr_equal(buddy_free_cached(&world, 0, 9, pages), pages[1]);
+	assert_ptr_equal(buddy_free_cached(&world, 0, 8, pages), pages[7]);
+	assert_int_equal(world.nr_free, 62);
+	for (unsigned i = 0; i < 8; i++) {
+		if (i != 3 && i != 6)
+			buddy_model_free(&model, number_of(pages[i]), 0);
+	}
+	page_set_head(pages[6], PAGE_HELD, 0);
+	check_world();
+}
+
+static void a_chain_comes_back_up_to_what_is_no_single_frame(void)
+{
+	enum buddy_misuse misuse;
+	uint32_t head;
+
+	create_world(0, 2048, 2);
+	give(0, 2048);
+	for (unsigned i = 0; i < 600; i++)
+		pages[i] = take(0);
+	check_world();
+	put_chained(600); /* across the border of a group */
+	check_world();
+	for (unsigned i = 0; i < 70; i++)
+		pages[69 - i] = take(0);
+	pages[20] = take(2);
+	put_chained(70);
+	check_world();
+
+	/* The 41st belongs to another layer. */
+	for (unsigned i = 21; i < 69; i++)
+		pages[i]->next = number_of(pages[i + 1]);
+	page_set_type(pages[61], PAGE_SLAB);
+	head = number_of(pages[21]);
+	assert_int_equal(buddy_free_chain(&world, &head, 49, &misuse), 40);
+	assert_int_equal(misuse, BUDDY_WRONG_TYPE);
+	assert_int_equal(head, number_of(pages[61]));
+	for (unsigned i = 21; i < 61; i++)
+		buddy_model_free(&model, number_of(pages[i]), 0);
+	page_set_type(pages[61], PAGE_HELD);
+	check_world();
 }
 
 static void bulk_from_blocks_never_cut_writes_their_groups(void)
@@ -925,6 +1119,7 @@ static const struct test_case cases[] = {
         TEST_CASE(exhausting_then_freeing_in_random_order_restores_one_block),
         TEST_CASE(frames_given_in_any_pieces_merge_into_the_same_blocks),
         TEST_CASE(buddies_of_two_allocators_never_merge),
+        TEST_CASE(a_run_ends_where_another_allocators_frames_begin),
         TEST_CASE(every_sequence_of_calls_up_to_a_length_agrees_with_the_model),
         TEST_CASE(random_calls_in_64_frames_agree_with_the_model),
         TEST_CASE(random_calls_between_odd_borders_and_holes_agree_with_the_model),
@@ -933,6 +1128,10 @@ static const struct test_case cases[] = {
         TEST_CASE(trimming_a_block_larger_than_a_group_writes_what_it_cuts),
         TEST_CASE(a_range_is_served_if_and_only_if_it_holds_an_aligned_free_run),
         TEST_CASE(bulk_gives_all_there_is_small_blocks_first),
+        TEST_CASE(a_list_is_filled_from_small_blocks_first_and_its_runs_come_back_whole),
+        TEST_CASE(who_held_a_block_last_is_remembered_while_a_list_keeps_it),
+        TEST_CASE(what_is_not_cached_as_it_should_be_is_left_alone_by_a_drain),
+        TEST_CASE(a_chain_comes_back_up_to_what_is_no_single_frame),
         TEST_CASE(bulk_from_blocks_never_cut_writes_their_groups),
         TEST_CASE(every_mistake_is_told_apart_and_changes_nothing),
         TEST_CASE(what_is_no_frame_ends_a_bulk_free),

@@ -45,10 +45,13 @@ struct page *buddy_alloc(struct buddy *buddy, unsigned order) MUST_USE;
 struct page *buddy_alloc_range(struct buddy *buddy, unsigned order, pfn_t low, pfn_t high) MUST_USE;
 
 /*
- * Up to `count` single frames into pages[], each with this `caller`; returns how many. Whole blocks are
- * taken, smallest first, and cut: two stores into the entry per frame.
+ * Up to `count` single frames into pages[], each with this `caller`; returns how many. Free blocks are taken whole, smallest
+ * first, and none is cut as long as smaller ones serve: a few instructions a frame.
  */
 size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, uint32_t caller);
+
+/* The same for a CPU's list: blocks of 2^order frames, PAGE_CACHED, that remember who held them last. */
+size_t buddy_alloc_cached(struct buddy *buddy, unsigned order, size_t count, struct page **pages);
 
 /*
  * Cuts a held block into held blocks: the first `count` frames stay held as maximal aligned blocks, the rest
@@ -84,12 +87,27 @@ enum buddy_misuse {
 enum buddy_misuse buddy_free(struct buddy *buddy, pfn_t frame, unsigned order) MUST_USE;
 
 /*
- * The same for single frames, up to the first that is a mistake: how many came back. Those that follow each other, upward or
- * downward, come back as the blocks that they make up, at a few instructions a frame. What lies outside of the frame array is
- * BUDDY_OUTSIDE, too.
+ * The same for single frames, up to the first that is a mistake, or until BUDDY_ROUND runs came back: returns how many frames
+ * did. A run is what follows each other, upward or downward; it comes back as the blocks that it makes up, at a few
+ * instructions a frame. What lies outside of the frame array is BUDDY_OUTSIDE, too.
  */
+enum { BUDDY_ROUND = 32 };
 size_t buddy_free_bulk(struct buddy *buddy, size_t count, struct page *const *pages,
                        enum buddy_misuse *misuse) MUST_USE;
+
+/*
+ * The same for frames that are chained through their entries (struct page_list), up to the first that is no single one, to
+ * be told by its entry's order. *head is then what is left of the chain. pre: the chain leads to entries
+ */
+size_t buddy_free_chain(struct buddy *buddy, uint32_t *head, size_t count,
+                        enum buddy_misuse *misuse) MUST_USE;
+
+/*
+ * All `count` blocks of a CPU's list, in runs. One that is not PAGE_CACHED with this order is left alone; returns the last of
+ * those, or NULL.
+ */
+const struct page *buddy_free_cached(struct buddy *buddy, unsigned order, size_t count,
+                                     struct page *const *pages) MUST_USE;
 
 /* What buddy_free() would answer; changes nothing. */
 enum buddy_misuse buddy_judge_free(const struct buddy *buddy, pfn_t frame, unsigned order) MUST_USE;

@@ -67,15 +67,20 @@ struct page {
 		void *owner;    /* held: the holder's, by type */
 		size_t private; /* held: the same word as a number */
 	};
-	uint32_t caller; /* held: low half of the code address that asked; kept when freed */
 	union {
 		struct {
-			uint8_t type;  /* enum page_type */
-			uint8_t order; /* PAGE_FREE and held heads */
+			uint32_t caller; /* held: low half of the code address that asked; kept when freed */
+			union {
+				struct {
+					uint8_t type;  /* enum page_type */
+					uint8_t order; /* PAGE_FREE and held heads */
+				};
+				uint16_t type_order; /* both at once: page_type_order() */
+			};
+			bool unflushed; /* debug build: some CPU may still reach the frame at an address that is unmapped */
 		};
-		uint16_t type_order; /* both at once: page_type_order() */
+		uint64_t word; /* all of it: page_word() */
 	};
-	bool unflushed; /* debug build: some CPU may still reach the frame at an address that is unmapped */
 };
 _Static_assert(sizeof(struct page) == 16, "a frame's entry is 16 bytes: design, section 5");
 
@@ -83,6 +88,12 @@ _Static_assert(sizeof(struct page) == 16, "a frame's entry is 16 bytes: design, 
 static inline uint16_t page_type_order(enum page_type type, unsigned order)
 {
 	return (uint16_t)((unsigned)type | order << 8);
+}
+
+/* What `word` reads for a head that nobody reaches any more but who asked for it. */
+static inline uint64_t page_word(enum page_type type, unsigned order, uint32_t caller)
+{
+	return (uint64_t)page_type_order(type, order) << 32 | caller;
 }
 
 /*
