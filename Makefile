@@ -96,7 +96,7 @@ COMMON   := -std=gnu11 -g -fno-strict-aliasing -fno-common -fno-omit-frame-point
             $(WARNINGS)
 # Debug backtraces name every caller, leaf functions' and tail calls' included.
 BUILD_debug   := -DOCTAVO_DEBUG -mno-omit-leaf-frame-pointer -fno-optimize-sibling-calls
-BUILD_release :=
+BUILD_release := -momit-leaf-frame-pointer
 
 # `=`, not `:=`: the compiler may be installed by the same make that goes on to use it.
 KERNEL_CFLAGS = $(COMMON) -O2 $(BUILD_$(BUILD)) -ffreestanding -nostdinc \

@@ -82,8 +82,7 @@ static const uint64_t zone_end[NR_ZONES] = {
         [ZONE_NORMAL] = PFN_NONE,
 };
 
-/* The first zone that has memory at all, from the top: where a request without zone flags begins. */
-static unsigned top_zone = ZONE_NORMAL;
+struct top_zone top_zone;
 
 /* Z2 */
 static inline unsigned zone_index(pfn_t frame)
@@ -106,7 +105,7 @@ void page_alloc_init(pfn_t end)
 		zones[z].batch = 0;
 		start = stop;
 	}
-	top_zone = ZONE_NORMAL;
+	top_zone = (struct top_zone){.index = ZONE_NORMAL};
 	page_cpu_init();
 }
 
@@ -133,8 +132,13 @@ void page_alloc_ready(void)
 		size_t batch = min_u64(zone->buddy.nr_managed / BATCH_FRACTION, BATCH_MAX);
 		zone->batch = batch ? 1U << log2_floor(batch) : 0;
 		if (zone->buddy.nr_managed)
-			top_zone = z;
+			top_zone.index = z;
 	}
+	uint64_t start = zones[top_zone.index].buddy.start;
+	top_zone.first = pfn_to_page(pfn(start));
+	top_zone.frames = page_array.end - start;
+	top_zone.written = page_array.written + (start >> GROUP_ORDER);
+	ASSERT(is_aligned(start, GROUP_FRAMES));
 	page_cpu_size(this_cpu()->pages);
 }
 
@@ -207,7 +211,7 @@ static inline void check_flags(const struct request *want)
 static inline unsigned highest_zone(gfp_t gfp)
 {
 	if (likely(!(gfp & (__GFP_DMA | __GFP_DMA32))))
-		return top_zone;
+		return top_zone.index;
 	return gfp & __GFP_DMA ? ZONE_DMA : ZONE_DMA32;
 }
 
@@ -215,8 +219,8 @@ static inline unsigned highest_zone(gfp_t gfp)
 static ALWAYS_INLINE struct page *issue(struct page *page, unsigned order, uintptr_t caller)
 {
 	if (unlikely(!page_is_head(page, PAGE_CACHED, order)))
-		page_cpu_report(page);
-	page_set_head(page, PAGE_HELD, order);
+		return page_cpu_report(page);
+	page_set_type(page, PAGE_HELD);
 	page->caller = (uint32_t)caller;
 	return page;
 }
@@ -344,29 +348,43 @@ static NOINLINE struct page *alloc_pages_slow(gfp_t gfp, unsigned order, uintptr
 static ALWAYS_INLINE bool is_plain(gfp_t gfp, unsigned order)
 {
 	enum { PLAIN = __GFP_RECLAIM | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM };
-	bool may_wait = !(gfp & __GFP_RECLAIM) || !in_interrupt();
 
 	if (IS_DEBUG && (fault_inject_armed || ((gfp & __GFP_RECLAIM) && this_cpu()->held_locks)))
 		return false;
-	return order < CPU_LIST_ORDERS && !(gfp & ~(gfp_t)PLAIN) && may_wait;
+	if (order >= CPU_LIST_ORDERS)
+		return false;
+	if (likely(gfp == GFP_KERNEL))
+		return !in_interrupt();
+	return !(gfp & ~(gfp_t)PLAIN) && (!(gfp & __GFP_RECLAIM) || !in_interrupt());
 }
 
 /* This CPU's list is empty, or there is none. */
 static NOINLINE struct page *alloc_pages_refilled(gfp_t gfp, unsigned order, uintptr_t caller)
 {
-	struct page *page = page_cpu_take(&zones[top_zone], order);
+	struct page *page = page_cpu_take(&zones[top_zone.index], order);
 
 	return likely(page) ? issue(page, order, caller) : alloc_pages_slow(gfp, order, caller);
 }
 
-struct page *alloc_pages(gfp_t gfp, unsigned order)
+/* No call comes back here: the fast way saves no register. */
+static ALWAYS_INLINE struct page *alloc_block(gfp_t gfp, unsigned order, uintptr_t caller)
 {
 	if (unlikely(!is_plain(gfp, order)))
-		return alloc_pages_slow(gfp, order, CALLER_ADDRESS);
-	struct page *page = cpu_stack_pop(page_cpu_list(this_cpu_read(pages), top_zone, order));
+		return alloc_pages_slow(gfp, order, caller);
+	struct page *page = cpu_stack_pop(page_cpu_top_list(this_cpu_read(pages), order));
 	if (unlikely(!page))
-		return alloc_pages_refilled(gfp, order, CALLER_ADDRESS);
-	return issue(page, order, CALLER_ADDRESS);
+		return alloc_pages_refilled(gfp, order, caller);
+	return issue(page, order, caller);
+}
+
+struct page *alloc_pages(gfp_t gfp, unsigned order)
+{
+	return alloc_block(gfp, order, CALLER_ADDRESS);
+}
+
+struct page *alloc_page(gfp_t gfp)
+{
+	return alloc_block(gfp, 0, CALLER_ADDRESS);
 }
 
 unsigned long __get_free_pages(gfp_t gfp, unsigned order)
@@ -560,7 +578,7 @@ static inline pfn_t checked_pfn(const char *call, const struct page *page)
 	return page_to_pfn(page);
 }
 
-static NOINLINE void release_slow(const char *call, struct page *page, unsigned order)
+static NOINLINE void release_slow(struct page *page, unsigned order, const char *call)
 {
 	pfn_t frame = checked_pfn(call, page);
 	struct zone *zone = zone_of(frame);
@@ -577,45 +595,73 @@ static NOINLINE void release_slow(const char *call, struct page *page, unsigned 
 }
 
 /* This CPU's list is full, or the zone too small for lists. */
-static NOINLINE void release_to_zone(const char *call, struct page *page, unsigned order)
+static NOINLINE void release_to_zone(struct page *page, unsigned order, const char *call)
 {
 	if (!page_cpu_put(zone_of(page_to_pfn(page)), order, page)) {
 		page_set_type(page, PAGE_HELD);
-		release_slow(call, page, order);
+		release_slow(page, order, call);
 	}
 }
 
-/* The number of the frame that has the entry `page`; for what points into none, one that no array reaches. */
-static inline pfn_t wild_pfn(const struct page *page)
+/* How many entries `page` is past `first`; for what points into none, more than any array has. */
+static inline uint64_t wild_index(const struct page *page, const struct page *first)
 {
 	_Static_assert(sizeof(*page) == 16,
 	               "what an entry's address has in its low bits becomes its high ones");
-	uint64_t offset = (uintptr_t)page - FRAMES_BASE;
-	return pfn(offset >> 4 | offset << 60);
+	uint64_t offset = (uintptr_t)page - (uintptr_t)first;
+	return offset >> 4 | offset << 60;
 }
 
 /*
  * The one question of a free: is this the head of a held block of this order? As it was checked when it was handed out,
- * alignment and span need no question of their own. Whoever asks wrongly is judged under the zone's lock.
+ * alignment and span need no question of their own. pre: the page's group is written
  */
-static ALWAYS_INLINE void release(const char *call, struct page *page, unsigned order)
+static ALWAYS_INLINE void release_checked(struct page *page, unsigned order, struct cpu_stack *list,
+                                          const char *call)
 {
-	pfn_t frame = wild_pfn(page);
-
-	if (unlikely(order >= CPU_LIST_ORDERS || !page_group_is_written(frame) ||
-	             !page_is_head(page, PAGE_HELD, order))) {
-		release_slow(call, page, order);
+	if (unlikely(!page_is_head(page, PAGE_HELD, order))) {
+		release_slow(page, order, call);
 		return;
 	}
 	DEBUG_ASSERT(!page->unflushed); /* vmap_range.c: some CPU may still reach it */
 	page_set_type(page, PAGE_CACHED);
-	if (unlikely(!cpu_stack_push(page_cpu_list(this_cpu_read(pages), zone_index(frame), order), page)))
-		release_to_zone(call, page, order);
+	if (unlikely(!cpu_stack_push(list, page)))
+		release_to_zone(page, order, call);
+}
+
+/* What is not the top zone's, or wrong: that is judged under the zone's lock. */
+static NOINLINE void release_below(struct page *page, unsigned order, const char *call)
+{
+	pfn_t frame = pfn(wild_index(page, pfn_to_page(pfn(0))));
+
+	if (order < CPU_LIST_ORDERS && frame.raw < page_array.end &&
+	    page_group_is_written(page_array.written, frame.raw))
+		release_checked(page, order, page_cpu_list(this_cpu_read(pages), zone_index(frame), order),
+		                call);
+	else
+		release_slow(page, order, call);
+}
+
+/* As alloc_block(), it saves no register. */
+static ALWAYS_INLINE void release(struct page *page, unsigned order, const char *call)
+{
+	uint64_t n = wild_index(page, top_zone.first);
+
+	if (unlikely(n >= top_zone.frames || !page_group_is_written(top_zone.written, n) ||
+	             order >= CPU_LIST_ORDERS))
+		release_below(page, order, call);
+	else
+		release_checked(page, order, page_cpu_top_list(this_cpu_read(pages), order), call);
 }
 
 void __free_pages(struct page *page, unsigned order)
 {
-	release("__free_pages", page, order);
+	release(page, order, "__free_pages");
+}
+
+void __free_page(struct page *page)
+{
+	release(page, 0, "__free_pages");
 }
 
 /* A block of 2^from frames becomes blocks of 2^to, in one round of the lock. */
@@ -658,7 +704,7 @@ static pfn_t checked_address(const char *call, unsigned long address)
 void free_pages(unsigned long address, unsigned order)
 {
 	if (address)
-		release("free_pages", pfn_to_page(checked_address("free_pages", address)), order);
+		release(pfn_to_page(checked_address("free_pages", address)), order, "free_pages");
 }
 
 static bool is_exact(pfn_t frame, size_t count)
@@ -709,7 +755,7 @@ void free_pages_exact(void *address, size_t size)
 /* How many frames this CPU's list of the highest zone can still take. */
 static inline size_t list_room(void)
 {
-	const struct cpu_stack *list = page_cpu_list(this_cpu_read(pages), top_zone, 0);
+	const struct cpu_stack *list = page_cpu_top_list(this_cpu_read(pages), 0);
 	return list->capacity - list->count;
 }
 
@@ -722,7 +768,7 @@ static void release_bulk(const char *call, size_t count, struct page *const *pag
 	size_t i = 0, by_one = count <= BULK_BY_ONE ? count : min_u64(count, list_room());
 
 	while (i < by_one)
-		release(call, pages[i++], 0);
+		release(pages[i++], 0, call);
 	while (i < count) {
 		struct zone *zone = zone_of(checked_pfn(call, pages[i]));
 		struct mistake mistake = {.misuse = BUDDY_OK};
@@ -775,7 +821,7 @@ void free_page_list(struct page_list *list)
 		if (!by_one && release_chain(list))
 			continue;
 		struct page *page = page_list_take(list);
-		release("free_page_list", page, page->order);
+		release(page, page->order, "free_page_list");
 		by_one -= by_one > 0;
 	}
 }

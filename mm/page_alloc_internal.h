@@ -14,14 +14,34 @@ enum {
 	CPU_LIST_MAX = (CPU_LIST_BYTES - sizeof(struct cpu_stack)) / sizeof(void *),
 };
 
-/* Behind cpu->pages: a struct cpu_stack of struct page pointers per zone and order, each in CPU_LIST_BYTES. */
+/*
+ * The first zone that has memory at all, from the top: where a request without zone flags begins, and where most of what comes
+ * back belongs. Constant after init.
+ */
+struct top_zone {
+	struct page *first;     /* the entry of its first frame; its last is the array's */
+	uint64_t frames;        /* in its span; 0 until it is known */
+	const uint8_t *written; /* its groups' states (<mm/page.h>, P2) */
+	unsigned index;
+};
+extern struct top_zone top_zone;
+
+/*
+ * Behind cpu->pages: a struct cpu_stack of struct page pointers per zone and order, each in CPU_LIST_BYTES. The top zone's come
+ * first, those of the zones below follow downward.
+ */
 struct page_cpu {
 	char lists[NR_ZONES][CPU_LIST_ORDERS][CPU_LIST_BYTES] ALIGNED(64);
 };
 
+static ALWAYS_INLINE struct cpu_stack *page_cpu_top_list(struct page_cpu *lists, unsigned order)
+{
+	return (struct cpu_stack *)(void *)lists->lists[0][order];
+}
+
 static inline struct cpu_stack *page_cpu_list(struct page_cpu *lists, unsigned zone, unsigned order)
 {
-	return (struct cpu_stack *)(void *)lists->lists[zone][order];
+	return (struct cpu_stack *)(void *)lists->lists[(top_zone.index + NR_ZONES - zone) % NR_ZONES][order];
 }
 
 /* Frames of `zone` in a CPU's lists. */
@@ -48,7 +68,7 @@ bool page_cpu_put(struct zone *zone, unsigned order, struct page *page);
 void page_cpu_drain_own(void);
 size_t page_cpu_drain_all(void);
 
-/* What a list of this CPU holds is not PAGE_CACHED. */
-NORETURN void page_cpu_report(const struct page *page);
+/* What a list of this CPU holds is not PAGE_CACHED. Does not return; its type lets a call of it be the last of a function. */
+struct page *page_cpu_report(const struct page *page);
 
 #endif

@@ -72,7 +72,7 @@ void page_cpu_destroy(struct cpu *cpu)
 	cpu->pages = NULL;
 }
 
-NORETURN void page_cpu_report(const struct page *page)
+struct page *page_cpu_report(const struct page *page)
 {
 	panic("alloc_pages: pfn 0x%lx in the list of CPU %u is %s, order %u: freed twice at once, or its entry was written over; last held by %pS",
 	      page_to_pfn(page).raw, this_cpu()->id, page_type_name(page->type), page->order,

@@ -21,6 +21,7 @@
 #ifndef MM_PAGE_H
 #define MM_PAGE_H
 
+#include <arch/compare.h>
 #include <arch/directmap.h>
 #include <arch/page.h>
 #include <lib/bits.h>
@@ -119,7 +120,7 @@ static inline void page_set_head(struct page *page, enum page_type type, unsigne
 
 static inline bool page_is_head(const struct page *page, enum page_type type, unsigned order)
 {
-	return __atomic_load_n(&page->type_order, __ATOMIC_RELAXED) == page_type_order(type, order);
+	return memory_is_u16(&page->type_order, page_type_order(type, order));
 }
 
 /* The live frame array. pre for all: the frame's entry is mapped (page_is_backed). */
@@ -193,6 +194,11 @@ static inline enum group_state page_group_state(const struct page_array *array, 
 	return (enum group_state)__atomic_load_n(&array->written[n >> GROUP_ORDER], __ATOMIC_ACQUIRE);
 }
 
+static ALWAYS_INLINE bool page_group_is_written(const uint8_t *written, uint64_t n)
+{
+	return memory_is_u8(&written[n >> GROUP_ORDER], GROUP_WRITTEN);
+}
+
 /* P1: is the array mapped behind n's section? */
 static inline bool page_section_backed(const struct page_array *array, uint64_t n)
 {
@@ -202,8 +208,8 @@ static inline bool page_section_backed(const struct page_array *array, uint64_t 
 /* P2: was this entry ever written? */
 static inline bool page_entry_written(const struct page_array *array, uint64_t n)
 {
-	enum group_state state = page_group_state(array, n);
-	return likely(state == GROUP_WRITTEN) || (state == GROUP_HEAD_WRITTEN && is_aligned(n, GROUP_FRAMES));
+	return likely(page_group_is_written(array->written, n)) ||
+	       (is_aligned(n, GROUP_FRAMES) && page_group_state(array, n) == GROUP_HEAD_WRITTEN);
 }
 
 /*
@@ -235,12 +241,6 @@ static inline bool page_is_backed(pfn_t frame)
 static inline bool page_is_written(pfn_t frame)
 {
 	return frame.raw < page_array.end && page_entry_written(&page_array, frame.raw);
-}
-
-/* The same for those who look for blocks smaller than a group, and need no other answer. */
-static inline bool page_group_is_written(pfn_t frame)
-{
-	return frame.raw < page_array.end && page_group_state(&page_array, frame.raw) == GROUP_WRITTEN;
 }
 
 /* NULL if the frame is in no block. For reports and wild pointers, not for fast paths. */

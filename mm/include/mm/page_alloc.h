@@ -59,15 +59,9 @@ void page_cpu_destroy(struct cpu *cpu);
 struct page *alloc_pages(gfp_t gfp, unsigned order) MUST_USE;
 void __free_pages(struct page *page, unsigned order);
 
-static inline MUST_USE struct page *alloc_page(gfp_t gfp)
-{
-	return alloc_pages(gfp, 0);
-}
-
-static inline void __free_page(struct page *page)
-{
-	__free_pages(page, 0);
-}
+/* The same with order 0, which is what most ask for. */
+struct page *alloc_page(gfp_t gfp) MUST_USE;
+void __free_page(struct page *page);
 
 /* The same by direct-map address; 0 means none, and free_pages(0, …) does nothing. */
 unsigned long __get_free_pages(gfp_t gfp, unsigned order) MUST_USE;

@@ -59,8 +59,7 @@ static ALWAYS_INLINE bool cpu_stack_push(struct cpu_stack *stack, void *item)
 	                      "cmpl 4(%[stack]), %k[n]\n\t"
 	                      "jae %l[full]\n\t"
 	                      "movq %[item], 8(%[stack],%[n],8)\n\t"
-	                      "addl $1, %k[n]\n\t"
-	                      "movl %k[n], (%[stack])\n"
+	                      "addl $1, (%[stack])\n"
 	                      "2: " RESTARTABLE
 	                      : [n] "=&r"(n)
 	                      : [stack] "r"(stack), [item] "r"(item)
