@@ -63,9 +63,7 @@ enum {
 
 	BATCH_FRACTION =
 	        1024, /* of a zone: what a CPU's list moves at a time, one block of the buddy's at best */
-	BATCH_MAX = 64,
 };
-_Static_assert(2 * BATCH_MAX - 1 <= CPU_LIST_MAX, "a CPU's list has room for two batches");
 
 struct zone zones[NR_ZONES] = {
         [ZONE_DMA] = {.name = "DMA", .lock = SPINLOCK_INIT("zone DMA", RANK_ZONE)},
@@ -129,7 +127,8 @@ void page_alloc_ready(void)
 	for (unsigned z = 0; z < NR_ZONES; z++) {
 		struct zone *zone = &zones[z];
 		zone->reserve = min_u64(zone->buddy.nr_managed / RESERVE_FRACTION, RESERVE_MAX);
-		size_t batch = min_u64(zone->buddy.nr_managed / BATCH_FRACTION, BATCH_MAX);
+		size_t batch =
+		        min_u64(zone->buddy.nr_managed / BATCH_FRACTION, BATCH_MAX << (CPU_LIST_ORDERS - 1));
 		zone->batch = batch ? 1U << log2_floor(batch) : 0;
 		if (zone->buddy.nr_managed)
 			top_zone.index = z;

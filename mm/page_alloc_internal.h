@@ -12,7 +12,9 @@ enum {
 	CPU_LIST_ORDERS = 4, /* blocks of order 0 to 3: up to 32 KiB, what slabs and stacks are made of */
 	CPU_LIST_BYTES = 1024,
 	CPU_LIST_MAX = (CPU_LIST_BYTES - sizeof(struct cpu_stack)) / sizeof(void *),
+	BATCH_MAX = 64, /* blocks */
 };
+_Static_assert(2 * BATCH_MAX - 1 <= CPU_LIST_MAX, "a CPU's list has room for two batches");
 
 /*
  * The first zone that has memory at all, from the top: where a request without zone flags begins, and where most of what comes
@@ -53,6 +55,12 @@ static inline size_t page_cpu_frames(struct page_cpu *lists, unsigned zone)
 		frames += (size_t)__atomic_load_n(&list->count, __ATOMIC_RELAXED) << order;
 	}
 	return frames;
+}
+
+/* Blocks of `order` that go between a CPU's list and the buddy at a time. */
+static inline uint32_t page_cpu_batch(const struct zone *zone, unsigned order)
+{
+	return (uint32_t)min_u64(zone->batch >> order, BATCH_MAX);
 }
 
 /* The booting CPU has lists, without room: page_cpu_size() gives them room for two batches of each zone. */

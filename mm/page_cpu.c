@@ -44,12 +44,12 @@ static struct cpu_stack *own_list(const struct zone *zone, unsigned order)
 	return page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), order);
 }
 
-/* Room for two batches of each zone's frames, in blocks of each order, but for the one that makes it drain. */
+/* Room for two batches of each zone's blocks, of each order, but for the one that makes it drain. */
 void page_cpu_size(struct page_cpu *lists)
 {
 	for (unsigned z = 0; z < NR_ZONES; z++) {
 		for (unsigned order = 0; order < CPU_LIST_ORDERS; order++) {
-			uint32_t blocks = zones[z].batch >> order;
+			uint32_t blocks = page_cpu_batch(&zones[z], order);
 			page_cpu_list(lists, z, order)->capacity = blocks ? 2 * blocks - 1 : 0;
 		}
 	}
@@ -86,7 +86,7 @@ static void refill(struct zone *zone, unsigned order, struct cpu_stack *list)
 
 	spin_lock(&zone->lock);
 	size_t spare = buddy->nr_free > zone->reserve ? (buddy->nr_free - zone->reserve) >> order : 0;
-	size_t wanted = min_u64(zone->batch >> order, spare);
+	size_t wanted = min_u64(page_cpu_batch(zone, order), spare);
 	size_t got = buddy_alloc_cached(buddy, order, wanted, (struct page **)list->items);
 	spin_unlock(&zone->lock);
 	__atomic_store_n(&list->count, (uint32_t)got, __ATOMIC_RELAXED);

@@ -702,7 +702,7 @@ static void a_block_freed_twice_at_once_is_noticed_on_its_way_home_as_well(void)
 static void small_blocks_meet_the_zone_once_a_batch(void)
 {
 	enum { BLOCKS = 256 };
-	uint32_t batch = zones[top_zone()].batch;
+	uint32_t batch = (uint32_t)min_u64(zones[top_zone()].batch, 64);
 	uint64_t before = counter_sum(COUNT_PAGE_REFILLS) + counter_sum(COUNT_PAGE_DRAINS);
 
 	if (batch < 8)
