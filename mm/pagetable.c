@@ -164,7 +164,7 @@ static inline bool table_claim(pte_t *e, uint64_t count)
 	pte_t seen = pte_get(e);
 
 	do {
-		if (unlikely((seen.raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT))
+		if (unlikely(!pte_is_table(seen)))
 			return false;
 	} while (!__atomic_compare_exchange_n(&e->raw, &seen.raw, seen.raw + count * PTE_USED_ONE, true,
 	                                      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
@@ -260,9 +260,17 @@ static uint64_t clear_pages(struct page_list *frames, pte_t *slot, size_t count)
 	if (frames)
 		return clear_blocks(frames, slot, count);
 	uint64_t in_use = 0;
-	for (size_t i = 0; i < count; i++)
-		in_use += pte_in_use(slot[i]);
-	clear_entries(slot, count);
+	for (; count >= 4; count -= 4, slot += 4) {
+#pragma GCC unroll 4
+		for (unsigned i = 0; i < 4; i++) {
+			in_use += slot[i].raw != 0; /* T1 */
+			pte_set(&slot[i], 0);
+		}
+	}
+	for (; count; count--, slot++) {
+		in_use += slot->raw != 0;
+		pte_set(slot, 0);
+	}
 	return in_use;
 }
 
@@ -449,13 +457,28 @@ static size_t map_contiguous(struct map_job *job, pte_t *first, unsigned level, 
 	return done;
 }
 
-static size_t map_pages(struct map_job *job, pte_t *first, size_t count)
+/* Likewise for a frame each. */
+static ALWAYS_INLINE size_t write_pages(pte_t *slot, struct page *const *pages, uint64_t prot, size_t count)
 {
-	struct page *const *pages = job->pages;
 	size_t done = 0;
 
-	for (; done < count && likely(!pte_in_use(first[done])); done++)
-		pte_set(&first[done], page_to_paddr(pages[done]).raw | job->prot.raw);
+	for (; count - done >= 4; done += 4) {
+#pragma GCC unroll 4
+		for (unsigned i = 0; i < 4; i++) {
+			if (unlikely(pte_in_use(slot[done + i])))
+				return done + i;
+			pte_set(&slot[done + i], page_to_paddr(pages[done + i]).raw | prot);
+		}
+	}
+	for (; done < count && likely(!pte_in_use(slot[done])); done++)
+		pte_set(&slot[done], page_to_paddr(pages[done]).raw | prot);
+	return done;
+}
+
+static size_t map_pages(struct map_job *job, pte_t *first, size_t count)
+{
+	size_t done = write_pages(first, job->pages, job->prot.raw, count);
+
 	job->pages += done;
 	return done;
 }

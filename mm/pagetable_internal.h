@@ -63,13 +63,22 @@ static inline pte_t pte_get(const pte_t *e)
 	return (pte_t){__atomic_load_n(&e->raw, __ATOMIC_RELAXED)};
 }
 
+/* Does it point to a table? One subtraction asks for both bits: without the lower one it borrows. */
+static inline bool pte_is_table(pte_t e)
+{
+	return !((e.raw - PTE_PRESENT) & (PTE_PRESENT | PTE_LARGE));
+}
+
 /* The table of level 4 on the way to `va`, from where all descend in the same steps; NULL if there is none. */
-static inline pte_t *table_of_level_4(const struct pagetable *pt, uint64_t va)
+static ALWAYS_INLINE pte_t *table_of_level_4(const struct pagetable *pt, uint64_t va)
 {
 	pte_t *root = table_pointer(pt->root);
 
-	if (likely(pt->levels == 4))
+	if (likely(pt->levels == 4)) {
+		if (!root)
+			__builtin_unreachable();
 		return root;
+	}
 	pte_t e = pte_get(&root[pt_index(vaddr(va), 5)]);
 	return pte_in_use(e) ? table_below(e) : NULL;
 }
@@ -84,25 +93,26 @@ static ALWAYS_INLINE bool find_leaf(const struct pagetable *pt, uint64_t va, str
 
 	if (unlikely(!table))
 		return false;
-#pragma GCC unroll 4
-	for (unsigned level = 4; level; level--) {
-		leaf->slot = &table[pt_index(vaddr(va), level)];
-		leaf->entry = pte_get(leaf->slot);
-		leaf->level = level;
-		if (!pte_in_use(leaf->entry))
-			return false;
-		if (level <= PT_LEAF_LEVELS && pte_is_leaf(leaf->entry, level))
-			return true; /* always at level 1 */
-		table = table_below(leaf->entry);
+#pragma GCC unroll 3
+	for (unsigned level = 4; level > 1; level--) {
+		pte_t *slot = &table[pt_index(vaddr(va), level)];
+		pte_t e = pte_get(slot);
+		if (unlikely(!pte_is_table(e))) {
+			*leaf = (struct leaf){slot, e, level};
+			return pte_in_use(e);
+		}
+		table = table_below(e);
 	}
-	__builtin_unreachable();
+	pte_t *slot = &table[pt_index(vaddr(va), 1)];
+	*leaf = (struct leaf){slot, pte_get(slot), 1};
+	return pte_in_use(leaf->entry);
 }
 
 /*
  * The entry that points to the last-level table in which all of [va, last] lies; NULL if they lie in several tables, or it is
  * not there. Most of what vmalloc does is a few pages in a table that is there: one straight descent.
  */
-static inline pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last)
+static ALWAYS_INLINE pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last)
 {
 	pte_t *table = table_of_level_4(pt, va), *e = NULL;
 
@@ -112,10 +122,12 @@ static inline pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, u
 	for (unsigned level = 4; level > 1; level--) {
 		e = &table[pt_index(vaddr(va), level)];
 		pte_t below = pte_get(e);
-		if ((below.raw & (PTE_PRESENT | PTE_LARGE)) != PTE_PRESENT)
+		if (unlikely(!pte_is_table(below)))
 			return NULL;
 		table = table_below(below);
 	}
+	if (!e)
+		__builtin_unreachable();
 	return e;
 }
 

@@ -344,14 +344,21 @@ struct vmap_area *area_of_frame(uintptr_t address)
 
 	if (!is_vmalloc_addr((const void *)address) || !find_leaf(&kernel_pagetable, address, &leaf))
 		return NULL;
-	return area_of_leaf(
-	        (pte_t){pte_leaf_paddr(leaf.entry, leaf.level).raw | (leaf.entry.raw & PTE_PRESENT)});
+	if (unlikely(leaf.level > 1)) /* as if it were one of its first page */
+		leaf.entry.raw = pte_leaf_paddr(leaf.entry, leaf.level).raw | (leaf.entry.raw & PTE_PRESENT);
+	return area_of_leaf(leaf.entry);
 }
 
 struct vmap_area *find_vm_area(const void *address)
 {
-	irqflags_t flags = spin_lock_irqsave(&vmalloc_state.lock);
-	struct vmap_area *area = va_space_find(&vmalloc_state.space, (uintptr_t)address);
+	irqflags_t flags = irq_save();
+	struct vmap_area *area = area_of_frame((uintptr_t)address);
+	irq_restore(flags);
+	if (likely(area))
+		return area;
+
+	flags = spin_lock_irqsave(&vmalloc_state.lock);
+	area = va_space_find(&vmalloc_state.space, (uintptr_t)address);
 	if (area && area_flags(area) & VM_GONE)
 		area = NULL;
 	spin_unlock_irqrestore(&vmalloc_state.lock, flags);

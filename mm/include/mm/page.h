@@ -234,7 +234,8 @@ static inline pfn_t page_array_end(void)
 /* Is there an entry, written or not: is RAM in the frame's section? */
 static inline bool page_is_backed(pfn_t frame)
 {
-	return frame.raw < page_array.end && page_section_backed(&page_array, frame.raw);
+	return frame.raw < page_array.end && (likely(page_group_state(&page_array, frame.raw)) ||
+	                                      page_section_backed(&page_array, frame.raw));
 }
 
 /* May the frame's entry be read? */
