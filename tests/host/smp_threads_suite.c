@@ -1,9 +1,13 @@
 /* The memory subsystem under all CPUs at once: tests/common/smp_workload.c on threads. */
 #include <arch/percpu.h>
 #include <host/soft_mmu.h>
+#include <lib/panic.h>
+#include <lib/rng.h>
 #include <lib/string.h>
 #include <mm/mm.h>
 #include <mm/page_alloc.h>
+#include <mm/pagetable.h>
+#include <mm/pagetable_check.h>
 #include <mm/ptdump.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
@@ -11,6 +15,7 @@
 #include <smp_workload.h>
 #include <test/test.h>
 #include "cpus.h"
+#include "failing_source.h"
 
 enum { ROUND = 1000, ROUNDS = 12 };
 
@@ -100,6 +105,52 @@ static void four_cpus_share_a_quarantine(void)
 	vmalloc_set_quarantine(128UL << 10);
 	run_mix_on(4);
 	assert_at_least(counter_sum(COUNT_RANGE_DELAYS) - delays, 100);
+}
+
+/* ---- One last-level table of all CPUs' ---- */
+
+enum { TABLE_CPUS = 4, TABLE_ROUNDS = 3000, TABLE_PAGES = 4 };
+#define TABLE_BASE 0xffffc00000000000UL
+
+static struct failing_source source;
+static struct pagetable shared_table;
+
+/* Of the places whose number is this CPU's modulo all, TABLE_PAGES each: what is mapped here is of no other CPU's business. */
+static void map_and_unmap_own_places(void *unused)
+{
+	struct rng rng;
+	unsigned id = this_cpu()->id;
+
+	(void)unused;
+	rng_seed(&rng, test_seed() + id);
+	for (unsigned i = 0; i < TABLE_ROUNDS; i++) {
+		uint64_t place = rng_below(&rng, PT_ENTRIES / TABLE_PAGES / TABLE_CPUS) * TABLE_CPUS + id;
+		struct vrange range = vrange_sized(vaddr(TABLE_BASE + place * TABLE_PAGES * PAGE_SIZE),
+		                                   TABLE_PAGES * PAGE_SIZE);
+		struct translation found;
+		ASSERT(pagetable_map(&shared_table, range, paddr(place << 20), PAGE_KERNEL, 1));
+		ASSERT(pagetable_lookup(&shared_table, range.start, &found) && found.pa.raw == place << 20);
+		if (rng_below(&rng, 2)) {
+			ASSERT(pagetable_unmap(&shared_table, range, NULL));
+		} else {
+			pagetable_clear(&shared_table, range, NULL);
+			pagetable_sweep(&shared_table, &range, 1);
+		}
+		ASSERT(!pagetable_lookup(&shared_table, range.start, &found));
+	}
+}
+
+/* It comes, is counted, and goes while others are on their way to it; in the end nobody has lost it, or kept it. */
+static void a_last_level_table_that_all_cpus_use_is_counted_right(void)
+{
+	failing_source_init(&source);
+	assert_true(pagetable_init(&shared_table, &source.source, 4));
+	run_on_cpus(TABLE_CPUS, map_and_unmap_own_places, NULL);
+	assert_int_equal(shared_table.nr_unswept, 0);
+	assert_sound(pagetable_check(&shared_table));
+	assert_int_equal(shared_table.nr_tables, 1);
+	pagetable_destroy(&shared_table);
+	assert_int_equal(source.held, 0);
 }
 
 /* ---- Short-lived mappings that change hands ---- */
@@ -267,6 +318,7 @@ static const struct test_case cases[] = {
         TEST_CASE(two_cpus_end_each_others_mappings),
         TEST_CASE(six_cpus_end_each_others_mappings),
         TEST_CASE(four_cpus_share_a_quarantine),
+        TEST_CASE(a_last_level_table_that_all_cpus_use_is_counted_right),
         TEST_CASE(a_cache_may_be_destroyed_while_other_cpus_reclaim),
         TEST_CASE(caches_may_be_looked_at_while_magazines_come_and_go),
         TEST_CASE(views_may_be_printed_while_areas_and_page_tables_come_and_go),
