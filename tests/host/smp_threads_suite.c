@@ -109,7 +109,7 @@ static void four_cpus_share_a_quarantine(void)
 
 /* ---- One last-level table of all CPUs' ---- */
 
-enum { TABLE_CPUS = 4, TABLE_ROUNDS = 3000, TABLE_PAGES = 4 };
+enum { TABLE_CPUS = 2, TABLE_ROUNDS = 40000, TABLE_PAGES = 4 };
 #define TABLE_BASE 0xffffc00000000000UL
 
 static struct failing_source source;
@@ -123,6 +123,7 @@ static void map_and_unmap_own_places(void *unused)
 
 	(void)unused;
 	rng_seed(&rng, test_seed() + id);
+	meet(&meeting);
 	for (unsigned i = 0; i < TABLE_ROUNDS; i++) {
 		uint64_t place = rng_below(&rng, PT_ENTRIES / TABLE_PAGES / TABLE_CPUS) * TABLE_CPUS + id;
 		struct vrange range = vrange_sized(vaddr(TABLE_BASE + place * TABLE_PAGES * PAGE_SIZE),
@@ -143,6 +144,7 @@ static void map_and_unmap_own_places(void *unused)
 /* It comes, is counted, and goes while others are on their way to it; in the end nobody has lost it, or kept it. */
 static void a_last_level_table_that_all_cpus_use_is_counted_right(void)
 {
+	meeting = (struct meeting){.nr_cpus = TABLE_CPUS};
 	failing_source_init(&source);
 	assert_true(pagetable_init(&shared_table, &source.source, 4));
 	run_on_cpus(TABLE_CPUS, map_and_unmap_own_places, NULL);
