@@ -65,12 +65,13 @@ static ALWAYS_INLINE void link_free(struct buddy *buddy, uint32_t n, unsigned or
 /* Off its list; the entry still says PAGE_FREE. */
 static ALWAYS_INLINE void unlink_free(struct buddy *buddy, uint32_t n, unsigned order)
 {
-	uint32_t next = buddy->array.frames[n].next, prev = buddy->array.frames[n].prev;
+	struct page *const frames = buddy->array.frames;
+	uint32_t next = frames[n].next, prev = frames[n].prev;
 
 	if (next != PFN_NONE)
-		buddy->array.frames[next].prev = prev;
+		frames[next].prev = prev;
 	if (prev != PFN_NONE)
-		buddy->array.frames[prev].next = next;
+		frames[prev].next = next;
 	else
 		buddy->free[order].head = next;
 	if (--buddy->free[order].count == 0)
@@ -226,6 +227,9 @@ size_t buddy_alloc_cached(struct buddy *buddy, unsigned order, size_t count, str
 	size_t got = 0, blocks;
 
 	while (got < count && buddy->nonempty >> order) {
+		/* Nothing is cut for the smaller part: the next batch may then be one block. */
+		if (got > count / 2 && !(buddy->nonempty >> order & ((2U << log2_floor(count - got)) - 1)))
+			break;
 		struct page *page = take_run(buddy, order, count - got, &blocks);
 		for (size_t i = 0; i < blocks; i++, page += 1UL << order) {
 			page_set_head(page, PAGE_CACHED, order);
@@ -284,17 +288,16 @@ void buddy_split(struct buddy *buddy, struct page *page, unsigned order)
  */
 static ALWAYS_INLINE void merge_and_link(struct buddy *buddy, uint32_t n, unsigned order)
 {
-	while (order < MAX_PAGE_ORDER) {
+	struct page *const frames = buddy->array.frames;
+	const uint32_t start = buddy->start, span = buddy->end - start;
+
+	for (; order < MAX_PAGE_ORDER; order++) {
 		uint32_t other = n ^ 1U << order;
-		if (other - buddy->start >= buddy->end - buddy->start)
-			break;
-		if (!page_is_head(&buddy->array.frames[other], PAGE_FREE, order))
+		if (other - start >= span || !page_is_head(&frames[other], PAGE_FREE, order))
 			break;
 		unlink_free(buddy, other, order);
-		/* P4: the upper head is absorbed. */
-		page_set_head(&buddy->array.frames[n | other], PAGE_NONE, 0);
+		page_set_head(&frames[n | other], PAGE_NONE, 0); /* P4: the upper head is absorbed */
 		n &= other;
-		order++;
 	}
 	link_free(buddy, n, order);
 }

@@ -254,10 +254,11 @@ static struct page *zone_take(struct zone *zone, const struct request *want, siz
 /* From this CPU's list, refilled if it is empty. */
 static inline struct page *list_take(unsigned z, unsigned order, uintptr_t caller)
 {
-	struct page *page = cpu_stack_pop(page_cpu_list(this_cpu_read(pages), z, order));
+	struct cpu_stack *list = page_cpu_list(this_cpu_read(pages), z, order);
+	struct page *page = cpu_stack_pop(list);
 
 	if (unlikely(!page))
-		page = page_cpu_take(&zones[z], order);
+		page = page_cpu_take(&zones[z], order, list);
 	return page ? issue(page, order, caller) : NULL;
 }
 
@@ -343,14 +344,12 @@ static NOINLINE struct page *alloc_pages_slow(gfp_t gfp, unsigned order, uintptr
 	return allocate(&want);
 }
 
-/* Nothing about the request needs a second look: any zone, no clearing, and a list of its order. */
-static ALWAYS_INLINE bool is_plain(gfp_t gfp, unsigned order)
+/* Nothing about the flags needs a second look: any zone, no clearing. */
+static ALWAYS_INLINE bool is_plain(gfp_t gfp)
 {
 	enum { PLAIN = __GFP_RECLAIM | __GFP_HIGH | __GFP_NOWARN | __GFP_HIGHMEM };
 
 	if (IS_DEBUG && (fault_inject_armed || ((gfp & __GFP_RECLAIM) && this_cpu()->held_locks)))
-		return false;
-	if (order >= CPU_LIST_ORDERS)
 		return false;
 	if (likely(gfp == GFP_KERNEL))
 		return !in_interrupt();
@@ -360,16 +359,36 @@ static ALWAYS_INLINE bool is_plain(gfp_t gfp, unsigned order)
 /* This CPU's list is empty, or there is none. */
 static NOINLINE struct page *alloc_pages_refilled(gfp_t gfp, unsigned order, uintptr_t caller)
 {
-	struct page *page = page_cpu_take(&zones[top_zone.index], order);
+	struct page *page =
+	        page_cpu_take(&zones[top_zone.index], order, page_cpu_top_list(this_cpu_read(pages), order));
 
 	return likely(page) ? issue(page, order, caller) : alloc_pages_slow(gfp, order, caller);
+}
+
+/* Larger than any list has: from the top zone at once, if it has more than its reserve. */
+static NOINLINE struct page *alloc_pages_large(gfp_t gfp, unsigned order, uintptr_t caller)
+{
+	struct zone *zone = &zones[top_zone.index];
+	struct page *page = NULL;
+
+	if (unlikely(order > MAX_PAGE_ORDER))
+		return alloc_pages_slow(gfp, order, caller);
+	irqflags_t flags = spin_lock_irqsave(&zone->lock);
+	if (zone->buddy.nr_free >= (1UL << order) + zone->reserve)
+		page = buddy_alloc(&zone->buddy, order);
+	if (page)
+		page->caller = (uint32_t)caller;
+	spin_unlock_irqrestore(&zone->lock, flags);
+	return likely(page) ? page : alloc_pages_slow(gfp, order, caller);
 }
 
 /* No call comes back here: the fast way saves no register. */
 static ALWAYS_INLINE struct page *alloc_block(gfp_t gfp, unsigned order, uintptr_t caller)
 {
-	if (unlikely(!is_plain(gfp, order)))
+	if (unlikely(!is_plain(gfp)))
 		return alloc_pages_slow(gfp, order, caller);
+	if (unlikely(order >= CPU_LIST_ORDERS))
+		return alloc_pages_large(gfp, order, caller);
 	struct page *page = cpu_stack_pop(page_cpu_top_list(this_cpu_read(pages), order));
 	if (unlikely(!page))
 		return alloc_pages_refilled(gfp, order, caller);
@@ -577,6 +596,16 @@ static inline pfn_t checked_pfn(const char *call, const struct page *page)
 	return page_to_pfn(page);
 }
 
+/* With the zone's lock held since a free of the frame was refused, and no longer when the words are said. */
+static NOINLINE NORETURN void refuse_free(struct zone *zone, irqflags_t flags, enum buddy_misuse misuse,
+                                          pfn_t frame, unsigned order, const char *call)
+{
+	struct mistake mistake = describe_mistake(misuse, frame, order);
+
+	spin_unlock_irqrestore(&zone->lock, flags);
+	report_mistake(call, &mistake);
+}
+
 static NOINLINE void release_slow(struct page *page, unsigned order, const char *call)
 {
 	pfn_t frame = checked_pfn(call, page);
@@ -584,19 +613,17 @@ static NOINLINE void release_slow(struct page *page, unsigned order, const char 
 
 	irqflags_t flags = spin_lock_irqsave(&zone->lock);
 	enum buddy_misuse misuse = buddy_free(&zone->buddy, frame, order);
-	DEBUG_ASSERT(misuse || !page->unflushed); /* vmap_range.c: some CPU may still reach it */
-	if (unlikely(misuse)) {
-		struct mistake mistake = describe_mistake(misuse, frame, order);
-		spin_unlock_irqrestore(&zone->lock, flags);
-		report_mistake(call, &mistake);
-	}
+	if (unlikely(misuse))
+		refuse_free(zone, flags, misuse, frame, order, call);
+	DEBUG_ASSERT(!page->unflushed); /* vmap_range.c: some CPU may still reach it */
 	spin_unlock_irqrestore(&zone->lock, flags);
 }
 
 /* This CPU's list is full, or the zone too small for lists. */
-static NOINLINE void release_to_zone(struct page *page, unsigned order, const char *call)
+static NOINLINE void release_to_zone(struct page *page, unsigned order, const char *call,
+                                     struct cpu_stack *list)
 {
-	if (!page_cpu_put(zone_of(page_to_pfn(page)), order, page)) {
+	if (!page_cpu_put(zone_of(page_to_pfn(page)), order, list, page)) {
 		page_set_type(page, PAGE_HELD);
 		release_slow(page, order, call);
 	}
@@ -625,7 +652,7 @@ static ALWAYS_INLINE void release_checked(struct page *page, unsigned order, str
 	DEBUG_ASSERT(!page->unflushed); /* vmap_range.c: some CPU may still reach it */
 	page_set_type(page, PAGE_CACHED);
 	if (unlikely(!cpu_stack_push(list, page)))
-		release_to_zone(page, order, call);
+		release_to_zone(page, order, call, list);
 }
 
 /* What is not the top zone's, or wrong: that is judged under the zone's lock. */
@@ -671,11 +698,8 @@ static void split_block(struct page *page, unsigned from, unsigned to)
 
 	irqflags_t flags = spin_lock_irqsave(&zone->lock);
 	enum buddy_misuse misuse = buddy_judge_free(&zone->buddy, frame, from);
-	if (unlikely(misuse)) {
-		struct mistake mistake = describe_mistake(misuse, frame, from);
-		spin_unlock_irqrestore(&zone->lock, flags);
-		report_mistake("split_page", &mistake);
-	}
+	if (unlikely(misuse))
+		refuse_free(zone, flags, misuse, frame, from, "split_page");
 	buddy_split(&zone->buddy, page, to);
 	spin_unlock_irqrestore(&zone->lock, flags);
 }

@@ -68,9 +68,9 @@ void page_cpu_init(void);
 void page_cpu_size(struct page_cpu *lists);
 
 /* The long ways of this CPU's list: pops, out of a batch of the zone's if it is empty; NULL if the zone has none to spare. */
-struct page *page_cpu_take(struct zone *zone, unsigned order);
+struct page *page_cpu_take(struct zone *zone, unsigned order, struct cpu_stack *list);
 /* Pushes, when it is full after half of it went home. pre: PAGE_CACHED. False if there is no list: the zone is too small. */
-bool page_cpu_put(struct zone *zone, unsigned order, struct page *page);
+bool page_cpu_put(struct zone *zone, unsigned order, struct cpu_stack *list, struct page *page);
 
 /* This CPU's lists go home. All CPUs' do; frames that this CPU could not have used before, or not in larger blocks. */
 void page_cpu_drain_own(void);

@@ -39,11 +39,6 @@ void page_cpu_init(void)
 	this_cpu()->pages = &boot_lists;
 }
 
-static struct cpu_stack *own_list(const struct zone *zone, unsigned order)
-{
-	return page_cpu_list(this_cpu()->pages, (unsigned)(zone - zones), order);
-}
-
 /* Room for two batches of each zone's blocks, of each order, but for the one that makes it drain. */
 void page_cpu_size(struct page_cpu *lists)
 {
@@ -174,10 +169,9 @@ void drain_all_pages(void)
 	(void)page_cpu_drain_all();
 }
 
-struct page *page_cpu_take(struct zone *zone, unsigned order)
+struct page *page_cpu_take(struct zone *zone, unsigned order, struct cpu_stack *list)
 {
 	irqflags_t flags = irq_save();
-	struct cpu_stack *list = own_list(zone, order);
 
 	if (!list->count)
 		refill(zone, order, list);
@@ -186,13 +180,30 @@ struct page *page_cpu_take(struct zone *zone, unsigned order)
 	return page;
 }
 
-bool page_cpu_put(struct zone *zone, unsigned order, struct page *page)
+/*
+ * How many of a full list's oldest blocks go home: a batch, or less, so that no run is cut but where the buddy would cut it.
+ *
+ *	[ · · · | 63 62 61 … 2 1 0 | 127 126 125 … ]      oldest first; 64 would end with 3 2, so 3 go now, and 64 next time
+ */
+static uint32_t ripe(const struct zone *zone, unsigned order, const struct cpu_stack *list)
+{
+	uint32_t batch = page_cpu_batch(zone, order);
+
+	for (uint32_t count = batch; count && count < list->count; count--) {
+		const struct page *last = list->items[count - 1], *next = list->items[count];
+		const struct page *upper = last > next ? last : next, *lower = last > next ? next : last;
+		if (upper != lower + (1UL << order) || is_aligned(page_to_pfn(upper).raw, batch << order))
+			return count;
+	}
+	return batch;
+}
+
+bool page_cpu_put(struct zone *zone, unsigned order, struct cpu_stack *list, struct page *page)
 {
 	irqflags_t flags = irq_save();
-	struct cpu_stack *list = own_list(zone, order);
 
 	if (list->count == list->capacity && list->count)
-		drain(zone, order, list, list->capacity - list->capacity / 2);
+		drain(zone, order, list, ripe(zone, order, list));
 	bool put = cpu_stack_push(list, page);
 	irq_restore(flags);
 	return put;

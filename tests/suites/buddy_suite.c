@@ -429,7 +429,7 @@ static void put_some_chained(struct rng *rng, uint32_t n)
 	put_chained(count);
 }
 
-static void take_cached(unsigned order, size_t count)
+static size_t take_cached(unsigned order, size_t count)
 {
 	size_t got = buddy_alloc_cached(&world, order, count, pages);
 
@@ -438,7 +438,9 @@ static void take_cached(unsigned order, size_t count)
 		page_set_type(pages[i], PAGE_HELD); /* as the model and the verifier know it */
 		assert_true(buddy_model_hold(&model, number_of(pages[i]), order));
 	}
-	assert_true(got == count || !buddy_model_can_alloc(&model, order, world.start, world.end));
+	assert_true(got == count || 2 * got > count ||
+	            !buddy_model_can_alloc(&model, order, world.start, world.end));
+	return got;
 }
 
 static void put_cached(unsigned order, size_t count)
@@ -506,7 +508,7 @@ static void one_random_call(struct rng *rng)
 		put_some_chained(rng, n);
 		break;
 	case 7:
-		take_cached(order & 3, rng_below(rng, 20));
+		(void)take_cached(order & 3, rng_below(rng, 20));
 		break;
 	case 8:
 		put_some_cached(rng, n, order & 3);
@@ -635,11 +637,10 @@ static void a_list_is_filled_from_small_blocks_first_and_its_runs_come_back_whol
 			create_world(0, 64, 2);
 			give(0, 64);
 			struct page *page = take(order); /* leaves one block each of this order to 5 */
-			take_cached(order, count);
+			size_t got = take_cached(order, count);
 			check_world();
 			if (count << order <= 32U - (1U << order))
 				assert_int_equal(world.free[5].count, 1); /* the largest was spared */
-			size_t got = min_u64(count, (64U >> order) - 1);
 			for (size_t i = 0; count % 2 && i < got / 2; i++) {
 				struct page *swapped = pages[i];
 				pages[i] = pages[got - 1 - i];
@@ -651,6 +652,23 @@ static void a_list_is_filled_from_small_blocks_first_and_its_runs_come_back_whol
 			check_world();
 		}
 	}
+}
+
+static void a_larger_block_is_not_cut_for_the_smaller_part_of_a_list(void)
+{
+	create_world(0, 64, 0);
+	give(0, 64);
+	struct page *page = take(0);
+	assert_int_equal(take_cached(0, 8), 7); /* 1, 2, and 4; 8 is spared */
+	assert_int_equal(world.free[3].count, 1);
+	assert_int_equal(take_cached(0, 8), 8); /* and is the next list */
+	assert_int_equal(world.free[3].count, 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(number_of(pages[i]), 8 + i);
+	assert_int_equal(take_cached(0, 1), 1); /* a list of some is better than none */
+	assert_int_equal(world.free[4].count, 0);
+	put(number_of(page), 0);
+	check_world();
 }
 
 static void who_held_a_block_last_is_remembered_while_a_list_keeps_it(void)
@@ -668,7 +686,7 @@ static void what_is_not_cached_as_it_should_be_is_left_alone_by_a_drain(void)
 {
 	create_world(0, 64, 0);
 	give(0, 64);
-	take_cached(0, 8);
+	assert_int_equal(take_cached(0, 8), 8);
 	for (unsigned i = 0; i < 8; i++)
 		page_set_type(pages[i], i == 3 ? PAGE_HELD : PAGE_CACHED);
 	pages[6]->order = 1;
@@ -1129,6 +1147,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_range_is_served_if_and_only_if_it_holds_an_aligned_free_run),
         TEST_CASE(bulk_gives_all_there_is_small_blocks_first),
         TEST_CASE(a_list_is_filled_from_small_blocks_first_and_its_runs_come_back_whole),
+        TEST_CASE(a_larger_block_is_not_cut_for_the_smaller_part_of_a_list),
         TEST_CASE(who_held_a_block_last_is_remembered_while_a_list_keeps_it),
         TEST_CASE(what_is_not_cached_as_it_should_be_is_left_alone_by_a_drain),
         TEST_CASE(a_chain_comes_back_up_to_what_is_no_single_frame),

@@ -722,6 +722,45 @@ static void small_blocks_meet_the_zone_once_a_batch(void)
 	assert_at_most(counter_sum(COUNT_PAGE_REFILLS) + counter_sum(COUNT_PAGE_DRAINS) - before - met, 8);
 }
 
+/* Frees `frame`, and tells how many frames went home meanwhile. */
+static size_t drained_by_freeing(struct page *frame)
+{
+	struct zone *zone = &zones[top_zone()];
+	size_t before = zone->buddy.nr_free;
+
+	__free_page(frame);
+	return zone->buddy.nr_free - before;
+}
+
+static void a_run_goes_home_whole_where_the_buddy_would_not_cut_it(void)
+{
+	uint32_t batch = (uint32_t)min_u64(zones[top_zone()].batch, 64);
+	unsigned order = log2_floor(batch) + 2;
+
+	if (batch < 8)
+		test_skip("the zone is too small for lists");
+	drain_all_pages();
+	struct page *frames = alloc_pages(GFP_KERNEL, order);
+	assert_non_null(frames);
+	split_page(frames, order);
+
+	/* The list: frames 2, 1, 0, and then from the last one downward. */
+	uint32_t last = 4 * batch, kept = 3;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(drained_by_freeing(&frames[2 - i]), 0);
+	for (; kept < 2 * batch - 1; kept++)
+		assert_int_equal(drained_by_freeing(&frames[--last]), 0);
+	assert_int_equal(drained_by_freeing(&frames[--last]), 3);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(drained_by_freeing(&frames[--last]), 0);
+	size_t blocks = zones[top_zone()].buddy.free[order - 2].count;
+	assert_int_equal(drained_by_freeing(&frames[--last]), batch);
+	assert_int_equal(zones[top_zone()].buddy.free[order - 2].count, blocks + 1); /* in one piece */
+	while (last > 3)
+		__free_page(&frames[--last]);
+	drain_all_pages();
+}
+
 static void what_a_cpu_keeps_is_free_and_found_before_anything_is_refused(void)
 {
 	size_t before = zone_free_pages(&zones[ZONE_DMA]);
@@ -945,6 +984,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_block_freed_twice_at_once_is_noticed_when_it_is_handed_out_again),
         TEST_CASE(a_block_freed_twice_at_once_is_noticed_on_its_way_home_as_well),
         TEST_CASE(small_blocks_meet_the_zone_once_a_batch),
+        TEST_CASE(a_run_goes_home_whole_where_the_buddy_would_not_cut_it),
         TEST_CASE(what_a_cpu_keeps_is_free_and_found_before_anything_is_refused),
         TEST_CASE(a_frame_that_was_never_ours_is_reported_as_such),
         TEST_CASE(a_frame_that_was_never_allocated_is_reported_as_such),
