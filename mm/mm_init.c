@@ -78,7 +78,7 @@ static void live_give(struct page_source *source, paddr_t frame)
 {
 	(void)source;
 	struct page *page = pfn_to_page(paddr_to_pfn(frame));
-	if (page_find_block(paddr_to_pfn(frame)) == page) {
+	if (page_is_written(paddr_to_pfn(frame)) && page_is_head(page, PAGE_TABLE, 0)) {
 		page_set_type(page, PAGE_HELD);
 		__free_page(page);
 		return;

@@ -37,7 +37,8 @@
  *
  * Unmapping is clearing, flushing and giving back at once. It comes in two halves for whoever unmaps often and wants to
  * flush seldom: pagetable_clear() makes leaves absent, pagetable_sweep() later flushes for many of them and cuts off the
- * tables that they left empty. In between the range must not be mapped again, nor its frames be used for anything.
+ * tables that they left empty. In between the range must not be mapped again, nor its frames be used for anything. Where
+ * the range is to be mapped again soon, pagetable_flush() leaves the tables to it.
  *
  * A table that becomes empty is cut off, which drops it with all it holds, and waits on a chain through its own first
  * word until every CPU has flushed. The flush happens under the lock: as long as some CPU may remember the way to the
@@ -359,14 +360,17 @@ static ALWAYS_INLINE uint64_t clear_in_table(pte_t *e, struct vrange range, stru
 	return gone;
 }
 
-/* What was cut off goes. pre: every CPU has flushed */
-static void give_dropped(struct pagetable *pt, struct clearing *clearing)
+/* What was cut off goes; how many tables. pre: every CPU has flushed */
+static size_t give_dropped(struct pagetable *pt, struct clearing *clearing)
 {
-	while (clearing->dropped != CHAIN_END) {
+	size_t count = 0;
+
+	for (; clearing->dropped != CHAIN_END; count++) {
 		paddr_t table = paddr(clearing->dropped);
 		clearing->dropped = table_pointer(table)->raw;
 		pagetable_give_table(pt, table);
 	}
+	return count;
 }
 
 static void note_flushed(const struct page_list *frames)
@@ -739,10 +743,10 @@ void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list
 	irq_restore(flags);
 }
 
-/* One flush for all: of the one range, or of everything. */
-static void flush_swept(const struct vrange *ranges, size_t count)
+/* Of the one range, or of everything. */
+void pagetable_flush(const struct vrange *ranges, size_t count)
 {
-	if (!flush_site(FLUSH_SWEEP))
+	if (!count || !flush_site(FLUSH_SWEEP))
 		return;
 	if (count == 1)
 		tlb_flush_range(ranges[0]);
@@ -767,11 +771,10 @@ static bool left_empty_tables(const struct pagetable *pt, const struct vrange *r
 	return false;
 }
 
-/* The flush, if tables go, is under the lock (above). True if it was. */
-static bool sweep_tables(struct pagetable *pt, const struct vrange *ranges, size_t count)
+/* The flush, if tables go, is under the lock (above). How many went. */
+static size_t sweep_tables(struct pagetable *pt, const struct vrange *ranges, size_t count)
 {
 	struct clearing clearing = {.mode = CLEAR_TABLES, .dropped = CHAIN_END};
-
 	uint64_t seen = ~ranges[0].start.raw; /* an address in the latest table, which went if it was empty */
 
 	spin_lock(&pt->lock);
@@ -782,29 +785,29 @@ static bool sweep_tables(struct pagetable *pt, const struct vrange *ranges, size
 		clear_walk(pt, &clearing, ranges[i]);
 		seen = last;
 	}
-	bool dropped = clearing.dropped != CHAIN_END;
-	if (dropped) {
-		flush_swept(ranges, count);
-		give_dropped(pt, &clearing);
-	}
+	if (clearing.dropped != CHAIN_END)
+		pagetable_flush(ranges, count);
+	size_t gone = give_dropped(pt, &clearing);
 	spin_unlock(&pt->lock);
-	return dropped;
+	return gone;
 }
 
-void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count)
+size_t pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count, bool flushed)
 {
-	size_t pages = 0;
+	size_t pages = 0, gone = 0;
 
 	if (!count)
-		return;
+		return 0;
 	for (size_t i = 0; i < count; i++)
 		pages += vrange_size(ranges[i]) >> PAGE_SHIFT;
 	irqflags_t flags = irq_save();
-	bool flushed = left_empty_tables(pt, ranges, count) && sweep_tables(pt, ranges, count);
+	if (left_empty_tables(pt, ranges, count))
+		gone = sweep_tables(pt, ranges, count);
 	irq_restore(flags);
-	if (!flushed)
-		flush_swept(ranges, count); /* nothing to hold others off for */
+	if (!gone && !flushed)
+		pagetable_flush(ranges, count); /* nothing to hold others off for */
 	__atomic_fetch_sub(&pt->nr_unswept, pages, __ATOMIC_RELAXED);
+	return gone;
 }
 
 /* ---- Reading ---- */

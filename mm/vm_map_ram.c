@@ -125,7 +125,7 @@ static NOINLINE size_t blocks_retire(struct ram_block *const *blocks, size_t cou
 		pagetable_clear(&kernel_pagetable, pages_of(blocks[nr], 0, RAM_FIRST_PAGE), NULL);
 		swept[nr] = pages_of(blocks[nr], 0, blocks[nr]->next); /* each page of it cleared once */
 	} while (++nr < count);
-	pagetable_sweep(&kernel_pagetable, swept, count);
+	pagetable_sweep(&kernel_pagetable, swept, count, false);
 	for (size_t i = 0; i < count; i++) {
 		struct page *page = virt_to_page(blocks[i]);
 		struct vmap_area *area = page->owner;

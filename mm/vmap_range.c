@@ -95,6 +95,8 @@ static struct vrange data_range(const struct vmap_area *area)
 static ALWAYS_INLINE struct vmap_area *range_taken(struct vmap_area *area)
 {
 	DEBUG_ASSERT((area_flags(area) & VM_GONE) == VM_SPARE); /* L2 */
+	if (likely(area_flags(area) & VM_UNSWEPT))
+		pagetable_reuse(&kernel_pagetable, area_data_pages(area));
 	uncount_gone(area);
 	cpu_count(COUNT_RANGE_HITS, 1);
 	return area;
@@ -180,14 +182,15 @@ static ALWAYS_INLINE uint32_t ended_elsewhere(bool wait)
 /* ---- Flushing -------------------------------------------------------------------------------------------------- */
 
 /* Every CPU has forgotten the areas: their frames become free. */
-static size_t free_frames(struct vmap_area *const *areas, size_t count)
+static size_t free_frames(struct vmap_area *const *areas, size_t count, bool swept)
 {
 	struct page_list all = PAGE_LIST_INIT;
 	size_t freed = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		struct page *page = NULL;
-		area_set_flags(areas[i], area_flags(areas[i]) & ~(uint32_t)VM_LAZY);
+		area_set_flags(areas[i],
+		               (area_flags(areas[i]) & ~(uint32_t)VM_LAZY) | (swept ? 0 : VM_UNSWEPT));
 		for (uint32_t n = areas[i]->frames; n != PFN_NONE; n = page->next) {
 			page = pfn_to_page(pfn(n));
 			page->unflushed = false;
@@ -203,24 +206,41 @@ static size_t free_frames(struct vmap_area *const *areas, size_t count)
 	return freed;
 }
 
-/* Areas that are in no list any more and that every CPU has forgotten become holes, or spares of this CPU. */
-static void retire(struct vmap_area *const *areas, size_t count, bool may_keep)
+/* They become holes, and the tables go that they alone have kept; how many. */
+static size_t release_swept(struct vmap_area *const *areas, size_t count)
+{
+	struct vrange unswept[RELEASE_BATCH];
+	size_t nr = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uncount_gone(areas[i]);
+		if (area_flags(areas[i]) & VM_UNSWEPT)
+			unswept[nr++] = data_range(areas[i]);
+	}
+	size_t tables = pagetable_sweep(&kernel_pagetable, unswept, nr, true);
+	vmap_areas_release(areas, count);
+	return tables;
+}
+
+/*
+ * Areas that are in no list any more and that every CPU has forgotten become holes, or spares of this CPU, which keep their
+ * tables. Tables that went.
+ */
+static size_t retire(struct vmap_area *const *areas, size_t count, bool may_keep)
 {
 	struct vmap_area *released[RELEASE_BATCH];
-	size_t nr = 0;
+	size_t nr = 0, tables = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (may_keep && keep(areas[i]))
 			continue;
-		uncount_gone(areas[i]);
 		released[nr++] = areas[i];
 		if (nr == RELEASE_BATCH) {
-			vmap_areas_release(released, nr);
+			tables += release_swept(released, nr);
 			nr = 0;
 		}
 	}
-	if (nr)
-		vmap_areas_release(released, nr);
+	return nr ? tables + release_swept(released, nr) : tables;
 }
 
 /* What has been in quarantine for longest leaves it, until no more than `limit` bytes stay. How many ranges did. */
@@ -236,14 +256,14 @@ static size_t expire(size_t limit, bool may_keep)
 	return count;
 }
 
-/* Retires them, if there is no quarantine; else they wait there, and those are retired for which they leave no room. */
-static void settle(struct vmap_area **areas, size_t count, bool may_keep)
+/* Retires them, if there is no quarantine; else they wait there, and those are retired for which they leave no room. Tables that went. */
+static size_t settle(struct vmap_area **areas, size_t count, bool may_keep)
 {
 	if (unlikely(quarantine_is_on())) {
 		count = quarantine_take(areas, count);
 		cpu_count(COUNT_RANGE_DELAYS, expire(SIZE_MAX, may_keep));
 	}
-	retire(areas, count, may_keep);
+	return retire(areas, count, may_keep);
 }
 
 bool vmap_quarantine_empty(void)
@@ -260,19 +280,23 @@ void vmalloc_set_quarantine(size_t bytes)
 /* One flush for all of them. They are in no list. Frames freed. */
 static size_t flush(struct vmap_area **areas, size_t count, bool may_keep)
 {
-	struct vrange swept[LAZY_AREAS];
+	struct vrange freed_ranges[LAZY_AREAS];
 
 	if (!count)
 		return 0;
 	size_t nr = 0;
 	do
-		swept[nr] = data_range(areas[nr]);
+		freed_ranges[nr] = data_range(areas[nr]);
 	while (++nr < count);
-	pagetable_sweep(&kernel_pagetable, swept, count);
+	bool keep_tables = may_keep && !quarantine_is_on();
+	size_t freed = 0;
+	if (keep_tables)
+		pagetable_flush(freed_ranges, count);
+	else
+		freed = pagetable_sweep(&kernel_pagetable, freed_ranges, count, false);
 	cpu_count(COUNT_RANGE_PURGES, 1);
-	size_t freed = free_frames(areas, count);
-	settle(areas, count, may_keep);
-	return freed;
+	freed += free_frames(areas, count, !keep_tables);
+	return freed + settle(areas, count, may_keep);
 }
 
 /* A CPU's lazy areas, all of them, out of its list. Interrupts masked, on that CPU. */
@@ -445,16 +469,18 @@ static size_t flush_lazy_of(unsigned id)
 	return flush(haul.areas, haul.count, false);
 }
 
-static void retire_spares_of(unsigned id)
+static size_t retire_spares_of(unsigned id)
 {
 	struct haul haul;
+	size_t tables = 0;
 
 	if (!has_spares(id))
-		return;
+		return 0;
 	do {
 		cpu_call(1ULL << id, haul_spares, &haul);
-		retire(haul.areas, haul.count, false);
+		tables += retire(haul.areas, haul.count, false);
 	} while (haul.count == LAZY_AREAS); /* else it had no more */
+	return tables;
 }
 
 /* Frames given back. */
@@ -478,7 +504,7 @@ static size_t empty_lists(void)
 	size_t freed = ram_blocks_purge();
 	for_each_cpu (id, cpus_online()) {
 		freed += flush_lazy_of(id);
-		retire_spares_of(id);
+		freed += retire_spares_of(id);
 	}
 	under_way_end();
 	return freed;

@@ -135,7 +135,7 @@ static void map_and_unmap_own_places(void *unused)
 			ASSERT(pagetable_unmap(&shared_table, range, NULL));
 		} else {
 			pagetable_clear(&shared_table, range, NULL);
-			pagetable_sweep(&shared_table, &range, 1);
+			pagetable_sweep(&shared_table, &range, 1, false);
 		}
 		ASSERT(!pagetable_lookup(&shared_table, range.start, &found));
 	}

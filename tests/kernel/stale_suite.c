@@ -115,7 +115,7 @@ static void clear_sweep_and_map_again(size_t nr_pages)
 	everybody_sees(0);
 	struct vrange swept = range();
 	pagetable_clear(&kernel_pagetable, swept, NULL);
-	pagetable_sweep(&kernel_pagetable, &swept, 1);
+	pagetable_sweep(&kernel_pagetable, &swept, 1, false);
 	map(1);
 	everybody_sees(1);
 }

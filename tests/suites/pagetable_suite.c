@@ -362,7 +362,7 @@ static void a_block_is_collected_once_though_it_is_cleared_in_parts(void)
 		pagetable_clear(&pt, vrange(va, end), &frames);
 	}
 	assert_int_equal(pt.nr_unswept, BLOCK_FRAMES);
-	pagetable_sweep(&pt, &range, 1);
+	pagetable_sweep(&pt, &range, 1, false);
 	assert_blocks_collected(&frames, blocks);
 	assert_int_equal(pt.nr_tables, 1);
 	assert_table();
@@ -401,7 +401,7 @@ static void clearing_keeps_tables_and_sweeping_takes_them(void)
 
 	failing_source_watch_order(&source);
 	struct tlb_stats before = tlb_stats();
-	pagetable_sweep(&pt, swept, 2);
+	pagetable_sweep(&pt, swept, 2, false);
 	assert_int_equal(tlb_stats().full, before.full + 1); /* one flush for both */
 	assert_int_equal(source.given_unflushed, 0);
 	assert_int_equal(pt.nr_tables, tables - 2); /* the last page of the second table is still mapped */
@@ -416,10 +416,43 @@ static void a_sweep_flushes_even_where_no_table_goes(void)
 
 	pagetable_clear(&pt, one, NULL);
 	struct tlb_stats before = tlb_stats();
-	pagetable_sweep(&pt, &one, 1);
+	pagetable_sweep(&pt, &one, 1, false);
 	assert_int_equal(tlb_stats().single, before.single + 1);
-	pagetable_sweep(&pt, &one, 0);
+	pagetable_sweep(&pt, &one, 0, false);
 	assert_int_equal(tlb_stats().single, before.single + 1);
+	assert_int_equal(pt.nr_unswept, 0);
+	assert_table();
+}
+
+static void a_flushed_range_keeps_its_tables_until_it_is_mapped_again_or_swept(void)
+{
+	struct vrange range = span(BASE, 3 * PAGE_SIZE);
+	size_t empty = pt.nr_tables;
+
+	map(BASE, MEMORY, 3 * PAGE_SIZE, 1);
+	size_t tables = pt.nr_tables;
+	pagetable_clear(&pt, range, NULL);
+	struct tlb_stats before = tlb_stats();
+	pagetable_flush(&range, 1);
+	assert_int_equal(tlb_stats().single, before.single + 3);
+	assert_int_equal(pt.nr_tables, tables);
+	assert_table();
+
+	pagetable_reuse(&pt, 3);
+	assert_int_equal(pt.nr_unswept, 0);
+	map(BASE, MEMORY, 3 * PAGE_SIZE, 1);
+	pagetable_clear(&pt, range, NULL);
+	pagetable_flush(&range, 1);
+	map(BASE + 3 * PAGE_SIZE, MEMORY, PAGE_SIZE, 1);
+	before = tlb_stats();
+	assert_int_equal(pagetable_sweep(&pt, &range, 1, true),
+	                 0);                                 /* there is something else in the table: */
+	assert_int_equal(tlb_stats().single, before.single); /* nothing to flush again for */
+	range = span(BASE + 3 * PAGE_SIZE, PAGE_SIZE);
+	pagetable_clear(&pt, range, NULL);
+	failing_source_watch_order(&source);
+	assert_int_equal(pagetable_sweep(&pt, &range, 1, true), tables - empty);
+	assert_int_equal(source.given_unflushed, 0);
 	assert_int_equal(pt.nr_unswept, 0);
 	assert_table();
 }
@@ -432,7 +465,7 @@ static void what_is_mapped_beside_a_cleared_range_survives_its_sweep(void)
 	pagetable_clear(&pt, range, NULL);
 	map(BASE + 4 * MIB, MEMORY, 2 * MIB, 2);
 	map(BASE + 6 * MIB, MEMORY, PAGE_SIZE, 1);
-	pagetable_sweep(&pt, &range, 1);
+	pagetable_sweep(&pt, &range, 1, false);
 	assert_maps(BASE + 4 * MIB, MEMORY, PAGE_KERNEL, 2);
 	assert_maps(BASE + 6 * MIB, MEMORY, PAGE_KERNEL, 1);
 	assert_table();
@@ -450,7 +483,7 @@ static void clearing_collects_frames_and_marks_them_until_the_flush(void)
 	assert_int_equal(frames.count, 3);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(pages[i]->unflushed, IS_DEBUG);
-	pagetable_sweep(&pt, &range, 1);
+	pagetable_sweep(&pt, &range, 1, false);
 	for (unsigned i = 0; i < 3; i++)
 		pages[i]->unflushed = false; /* as its collector does */
 	free_page_list(&frames);
@@ -790,7 +823,7 @@ static void a_range_across_entries_of_the_root_goes_through_all_that_can_be_done
 	assert_maps(border, MEMORY + 3 * MIB + PAGE_SIZE, PAGE_KERNEL_RO, 1);
 	pagetable_clear(&pt, swept, NULL);
 	assert_false(anything_mapped_in(swept));
-	pagetable_sweep(&pt, &swept, 1);
+	pagetable_sweep(&pt, &swept, 1, false);
 	assert_int_equal(pt.nr_tables, 1);
 	assert_table();
 }
@@ -999,7 +1032,7 @@ static void sweep_window(unsigned w)
 	struct vrange range = model_range(&model.windows[w], 0, MODEL_PAGES);
 
 	if (cleared[w])
-		pagetable_sweep(&pt, &range, 1);
+		pagetable_sweep(&pt, &range, 1, false);
 	cleared[w] = false;
 }
 
@@ -1278,6 +1311,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_range_may_end_within_its_last_block),
         TEST_CASE(clearing_keeps_tables_and_sweeping_takes_them),
         TEST_CASE(a_sweep_flushes_even_where_no_table_goes),
+        TEST_CASE(a_flushed_range_keeps_its_tables_until_it_is_mapped_again_or_swept),
         TEST_CASE(what_is_mapped_beside_a_cleared_range_survives_its_sweep),
         TEST_CASE(clearing_collects_frames_and_marks_them_until_the_flush),
         TEST_CASE(unmapping_the_middle_of_2_mib_keeps_the_rest),

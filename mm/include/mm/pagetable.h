@@ -36,7 +36,8 @@ struct pagetable {
 	paddr_t root;               /* the table of the highest level; constant */
 	unsigned levels;            /* which that is: 4 or 5; constant */
 	size_t nr_tables;           /* (lock) tables owned, the root among them */
-	size_t nr_unswept; /* atomic: pages cleared and not yet swept: they may have left tables empty */
+	/* Atomic: pages cleared and not yet swept: they may have left tables empty. Not in the line that every walk reads. */
+	size_t nr_unswept ALIGNED(64);
 };
 
 /* The kernel's only address space: what CR3 points to once mm_init() has switched. */
@@ -83,9 +84,20 @@ void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list
 
 /*
  * The second half, for `count` ranges, each cleared at once or in parts: one flush on every CPU, and the tables that they
- * left empty go.
+ * left empty go. How many of them did. With `flushed`, pagetable_flush() has been there: another flush only if a table goes.
  */
-void pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count);
+size_t pagetable_sweep(struct pagetable *pt, const struct vrange *ranges, size_t count, bool flushed);
+
+/*
+ * In place of the second half, where a range is to be mapped again soon: one flush, and its tables stay. It is mapped again
+ * after pagetable_reuse(), or else swept.
+ */
+void pagetable_flush(const struct vrange *ranges, size_t count);
+
+static inline void pagetable_reuse(struct pagetable *pt, size_t pages)
+{
+	__atomic_fetch_sub(&pt->nr_unswept, pages, __ATOMIC_RELAXED);
+}
 
 /* Gives everything mapped in `range`, hidden or not, the protection `prot`; splits large leaves at the edges; flushes. */
 bool pagetable_protect(struct pagetable *pt, struct vrange range, pgprot_t prot) MUST_USE;
