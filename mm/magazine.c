@@ -28,6 +28,7 @@
  * cannot fail. When memory runs short all magazines are emptied and given back, before any request is refused.
  */
 #include <arch/smp.h>
+#include <lib/string.h>
 #include <mm/fault_inject.h>
 #include <mm/lock_rank.h>
 #include "slab_internal.h"
@@ -260,16 +261,11 @@ struct cpu_pair magazine_alloc(struct kmem_cache *cache, gfp_t gfp)
 	}
 }
 
-void magazine_free(struct kmem_cache *cache, struct cpu_pair round)
+/* Room in the loaded magazine; false if there are none. pre: it is full */
+static bool make_room(struct kmem_cache *cache, struct cpu_slab *own)
 {
-	irqflags_t flags = irq_save();
-	struct cpu_slab *own = own_slab(cache);
-
-	if (!attach(cache, own)) {
-		slab_put(cache, 1, &round);
-		irq_restore(flags);
-		return;
-	}
+	if (!attach(cache, own))
+		return false;
 	if (is_full(own->loaded) && !is_full(own->previous))
 		swap(own);
 	if (is_full(own->loaded) && !unload_to_depot(cache, own)) {
@@ -277,8 +273,37 @@ void magazine_free(struct kmem_cache *cache, struct cpu_pair round)
 		swap(own);
 		cpu_count(COUNT_SLAB_DRAINS, 1);
 	}
-	cpu_magazine_push(&own->loaded, round);
+	return true;
+}
+
+/* As many of the rounds as there is room for. */
+static size_t push_run(struct cpu_magazine *magazine, size_t count, const struct cpu_pair *rounds)
+{
+	size_t bytes = min_u64(count * sizeof(*rounds), magazine->size - magazine->used);
+
+	memcpy((char *)magazine->pairs + magazine->used, rounds, bytes);
+	magazine->used += (uint32_t)bytes;
+	return bytes / sizeof(*rounds);
+}
+
+void magazine_free_run(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds)
+{
+	irqflags_t flags = irq_save();
+	struct cpu_slab *own = own_slab(cache);
+
+	for (size_t done = 0; done < count;) {
+		if (is_full(own->loaded) && !make_room(cache, own)) {
+			slab_put(cache, count - done, rounds + done);
+			break;
+		}
+		done += push_run(own->loaded, count - done, rounds + done);
+	}
 	irq_restore(flags);
+}
+
+void magazine_free(struct kmem_cache *cache, struct cpu_pair round)
+{
+	magazine_free_run(cache, 1, &round);
 }
 
 /* ---- Giving all of it back --------------------------------------------------------------------------------------- */

@@ -15,8 +15,8 @@
  * object in a magazine is handed out: its bit is clear. That it is free all the same is what its state says.
  *
  * Nothing the allocator believes lies where an object could overwrite it, so every free of a wrong pointer is
- * noticed: pointer → frame's entry → descriptor → slot → state. slab_page_of(), decode_slot() and retire() ask these
- * questions once; what follows trusts the answer. The state is a byte that only its object's holder writes, so that
+ * noticed: pointer → frame's entry → descriptor → slot → state. slab_page_of() and slab_find_live() ask these questions
+ * once; what follows trusts the answer. The state is a byte that only its object's holder writes, so that
  * asking and answering needs neither lock nor atomic instruction; two CPUs that free one object within the same few
  * instructions both find it live, and then the second of its two allocations, or of its two returns to the slab, finds it
  * so, and says so.
@@ -365,12 +365,11 @@ void *slab_alloc_internal(struct kmem_cache *cache, gfp_t gfp)
 size_t slab_free_internal(void *object)
 {
 	struct slab *slab = virt_to_page(object)->owner;
-	unsigned slot = slab_slot_at(slab->cache, (size_t)((char *)object - slab->base));
-	struct cpu_pair round = slab_round(slab, slot);
+	struct cpu_pair round = slab_round_of(object);
 
-	slab->state[slot] = SLOT_FREE;
+	*(uint8_t *)round.second = SLOT_FREE;
 	if (IS_DEBUG)
-		note_freed(slab, slot, CALLER_ADDRESS);
+		note_freed(slab, round_slot(slab, round), CALLER_ADDRESS);
 	return slab_put(slab->cache, 1, &round);
 }
 
@@ -463,36 +462,23 @@ void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
 	return alloc_object(cache, gfp | __GFP_ZERO, CALLER_ADDRESS);
 }
 
-/* The slot that begins at `pointer`, which lies in the slab; whether it is live is asked under the lock. */
-static ALWAYS_INLINE unsigned decode_slot(const struct slab *slab, const void *pointer, const char *call)
+/* An object of the slab stops being its holder's: here a second free of it is found out. pre: slab_find_live() */
+static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, void *object, size_t slot, uintptr_t caller)
 {
-	size_t offset = (size_t)((const char *)pointer - slab->base);
-	unsigned slot = slab_slot_at(slab->cache, offset);
-
-	if (unlikely((size_t)slot * slab->cache->slot_size != offset || slot >= slab->cache->slots))
-		slab_report_interior(call, slab, pointer);
-	return slot;
-}
-
-/* An object of the slab stops being its holder's: here a second free of it is found out. */
-static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, void *object, const char *call,
-                                            uintptr_t caller)
-{
-	unsigned slot = decode_slot(slab, object, call);
-
-	if (unlikely(slab->state[slot] != SLOT_LIVE))
-		slab_report_free(call, slab, slot);
 	slab->state[slot] = SLOT_FREE;
 	if (IS_DEBUG)
-		note_freed(slab, slot, caller);
+		note_freed(slab, (unsigned)slot, caller);
 	return (struct cpu_pair){object, &slab->state[slot]};
 }
 
 static ALWAYS_INLINE void free_object(struct slab *slab, void *object, const char *call, uintptr_t caller)
 {
 	struct kmem_cache *cache = slab->cache;
-	struct cpu_pair round = retire(slab, object, call, caller);
+	size_t slot;
 
+	if (unlikely(!slab_find_live(slab, object, &slot)))
+		slab_report_refused(call, slab, object);
+	struct cpu_pair round = retire(slab, object, slot, caller);
 	if (unlikely(!cpu_magazine_push(loaded_magazine(cache), round)))
 		magazine_free(cache, round);
 }
@@ -530,16 +516,56 @@ void slab_free(struct page *page, void *pointer, const char *call, uintptr_t cal
 struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer, const char *call)
 {
 	struct slab *slab = page->owner;
+	size_t slot;
 
 	if (unlikely(slab->cache->flags & SLAB_INTERNAL))
 		slab_report_internal(call, slab, pointer);
-	unsigned slot = decode_slot(slab, pointer, call);
-	if (unlikely(slab->state[slot] != SLOT_LIVE))
-		slab_report_free(call, slab, slot);
+	if (unlikely(!slab_find_live(slab, pointer, &slot)))
+		slab_report_refused(call, slab, pointer);
 	return slab->cache;
 }
 
 /* ---- Many at once -------------------------------------------------------------------------------------- */
+
+/*
+ * As many of `count` objects as the loaded magazine has, issued: a handler may come before and after, not between. A round that
+ * is live leaves the magazine too, as *wrong.
+ */
+static size_t issue_loaded(struct kmem_cache *cache, size_t count, void **objects, struct cpu_pair *wrong)
+{
+	size_t issued = 0;
+
+	irqflags_t flags = irq_save();
+	struct cpu_magazine *magazine = *loaded_magazine(cache);
+	size_t loaded = magazine->used / sizeof(struct cpu_pair);
+	const struct cpu_pair *round = magazine->pairs + loaded, *last = round - min_u64(count, loaded);
+	while (round > last) {
+		uint8_t *state = (--round)->second;
+		if (unlikely(*state != SLOT_FREE)) {
+			*wrong = *round;
+			break;
+		}
+		*state = SLOT_LIVE;
+		objects[issued++] = round->first;
+	}
+	if (likely(loaded))
+		magazine->used = (uint32_t)((const char *)round - (const char *)magazine->pairs);
+	irq_restore(flags);
+	return issued;
+}
+
+/* The same, and what issue() has to say of them. */
+static size_t alloc_loaded(struct kmem_cache *cache, size_t count, void **objects, uintptr_t caller)
+{
+	struct cpu_pair wrong = {NULL, NULL};
+	size_t issued = issue_loaded(cache, count, objects, &wrong);
+
+	if (unlikely(wrong.first))
+		slab_report_issued_twice(wrong);
+	for (size_t i = 0; IS_DEBUG && i < issued; i++)
+		note_allocated(cache, slab_round_of(objects[i]), caller);
+	return issued;
+}
 
 size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, void **objects)
 {
@@ -548,41 +574,60 @@ size_t kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t count, 
 	if (unlikely(!request_admitted(cache, gfp, caller)))
 		return 0;
 	for (size_t taken = 0; taken < count; taken++) {
-		objects[taken] = alloc_admitted(cache, gfp, caller);
+		taken += alloc_loaded(cache, count - taken, objects + taken, caller);
+		if (taken == count)
+			break;
+		objects[taken] = alloc_refilled(cache, gfp, caller);
 		if (unlikely(!objects[taken])) {
 			kmem_cache_free_bulk(cache, taken, objects);
 			return 0;
 		}
 	}
+	for (size_t i = 0; (gfp & __GFP_ZERO) && i < count; i++)
+		memset(objects[i], 0, cache->object_size);
 	return count;
 }
 
 /*
- * Does `object` lie in the slab that another object was in a moment ago, with its frames from `base` on? The slab may be gone by
- * now, and its descriptor something else: it is not looked at before the entries of its frames, still written, tell that it is
- * there.
+ * Retires the first of `count` objects and those after it, up to one that is not as it should be: how many. None of them is
+ * given back meanwhile, so the slab of the one before is there, and to lie in it takes no look at a frame's entry.
  */
-static inline bool lies_in(const struct slab *slab, const char *base, const struct kmem_cache *cache,
-                           const void *object)
+static size_t retire_run(const struct kmem_cache *cache, size_t count, void *const *objects,
+                         struct cpu_pair *rounds, uintptr_t caller)
 {
-	if ((uintptr_t)object - (uintptr_t)base >= slab_bytes(cache))
-		return false;
-	const struct page *page = virt_to_page(object);
-	return page->type == PAGE_SLAB && page->owner == slab && slab->cache == cache;
+	struct slab *slab = NULL;
+	size_t retired = 0;
+
+	for (; retired < count; retired++) {
+		void *object = objects[retired];
+		if (!slab || !slab_covers(slab, object)) {
+			slab = slab_of(object);
+			if (unlikely(!slab || slab->cache != cache))
+				break;
+		}
+		size_t slot;
+		if (unlikely(!slab_find_live(slab, object, &slot)))
+			break;
+		rounds[retired] = retire(slab, object, slot, caller);
+	}
+	return retired;
 }
 
+/* What is refused in a run is judged as an object alone would be, once the others are on their way. */
 void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects)
 {
 	static const char call[] = "kmem_cache_free_bulk";
-	struct slab *slab = NULL;
-	const char *base = NULL;
+	struct cpu_pair rounds[BULK_RUN];
 
-	for (size_t i = 0; i < count; i++) {
-		if (!slab || !lies_in(slab, base, cache, objects[i])) {
-			slab = decode_slab(cache, objects[i], call);
-			base = slab->base;
+	for (size_t done = 0; done < count;) {
+		size_t asked = min_u64(count - done, BULK_RUN);
+		size_t retired = retire_run(cache, asked, objects + done, rounds, CALLER_ADDRESS);
+		magazine_free_run(cache, retired, rounds);
+		done += retired;
+		if (unlikely(retired < asked)) {
+			void *refused = objects[done++];
+			free_object(decode_slab(cache, refused, call), refused, call, CALLER_ADDRESS);
 		}
-		free_object(slab, objects[i], call, CALLER_ADDRESS);
 	}
 }
 
@@ -697,9 +742,9 @@ void kmem_cache_destroy(struct kmem_cache *cache)
 	if (in_interrupt())
 		panic("kmem_cache_destroy: in interrupt context");
 	struct slab *home = decode_slab(&kmem_cache_cache, cache, "kmem_cache_destroy");
-	unsigned slot = decode_slot(home, cache, "kmem_cache_destroy");
-	if (home->state[slot] != SLOT_LIVE)
-		slab_report_free("kmem_cache_destroy", home, slot);
+	size_t slot;
+	if (!slab_find_live(home, cache, &slot))
+		slab_report_refused("kmem_cache_destroy", home, cache);
 	mutex_lock(&caches_mutex);
 	magazines_drain(cache);
 	size_t live = find_live(cache, first, ARRAY_SIZE(first), &nr_first);
@@ -751,13 +796,9 @@ static size_t reap_empty_slabs(void)
 bool kmem_cache_owns(const struct kmem_cache *cache, const void *object)
 {
 	const struct slab *slab = slab_of(object);
+	size_t slot;
 
-	if (!slab || slab->cache != cache)
-		return false;
-	size_t offset = (size_t)((const char *)object - slab->base);
-	unsigned slot = slab_slot_at(cache, offset);
-	return (size_t)slot * cache->slot_size == offset && slot < cache->slots &&
-	       slab->state[slot] == SLOT_LIVE;
+	return slab && slab->cache == cache && slab_find_live(slab, object, &slot);
 }
 
 const char *kmem_cache_name(const struct kmem_cache *cache)

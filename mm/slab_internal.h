@@ -29,6 +29,8 @@ enum {
 	MAGAZINE_ROUNDS_MAX = (MAGAZINE_BYTES - sizeof(struct cpu_magazine)) / sizeof(struct cpu_pair),
 	MAGAZINE_ROUNDS_MIN = 7,
 	DEPOT_MAGAZINES_MAX = 8, /* full ones, and empty ones, that a cache keeps for any CPU */
+
+	BULK_RUN = 32, /* objects that kmem_cache_free_bulk() retires before it gives them back */
 };
 
 /* What an object's slot says about it, at any time and without a lock: the question of every free. */
@@ -121,6 +123,16 @@ static inline unsigned slab_slot_at(const struct kmem_cache *cache, size_t offse
 	return (unsigned)(offset * cache->reciprocal >> SLAB_RECIPROCAL_SHIFT);
 }
 
+/* Is `pointer`, which lies in the slab, the start of a live object? Then *slot is where. */
+static ALWAYS_INLINE bool slab_find_live(const struct slab *slab, const void *pointer, size_t *slot)
+{
+	size_t offset = (size_t)((const char *)pointer - slab->base);
+
+	*slot = slab_slot_at(slab->cache, offset);
+	return *slot * slab->cache->slot_size == offset && *slot < slab->cache->slots &&
+	       slab->state[*slot] == SLOT_LIVE;
+}
+
 static inline void *slab_object(const struct slab *slab, unsigned slot)
 {
 	return slab->base + (size_t)slot * slab->cache->slot_size;
@@ -135,6 +147,12 @@ static inline size_t slab_bytes(const struct kmem_cache *cache)
 static inline unsigned slab_capacity(const struct kmem_cache *cache)
 {
 	return cache->slots - cache->first_slot;
+}
+
+/* Does the pointer, any, lie in the slab? */
+static inline bool slab_covers(const struct slab *slab, const void *pointer)
+{
+	return (uintptr_t)pointer - (uintptr_t)slab->base < slab_bytes(slab->cache);
 }
 
 static inline enum slab_fill slab_fill_of(const struct slab *slab)
@@ -174,6 +192,13 @@ static inline struct cpu_pair slab_round(struct slab *slab, unsigned slot)
 	return (struct cpu_pair){slab_object(slab, slot), &slab->state[slot]};
 }
 
+/* pre: `object` is the start of an object */
+static inline struct cpu_pair slab_round_of(void *object)
+{
+	struct slab *slab = virt_to_page(object)->owner;
+	return slab_round(slab, slab_slot_at(slab->cache, (size_t)((char *)object - slab->base)));
+}
+
 static inline struct slab *round_slab(struct cpu_pair round)
 {
 	return virt_to_page(round.first)->owner;
@@ -211,6 +236,9 @@ struct cpu_pair magazine_alloc(struct kmem_cache *cache, gfp_t gfp);
 /* The long way of a free, when this CPU's loaded magazine is full. Cannot fail. */
 void magazine_free(struct kmem_cache *cache, struct cpu_pair round);
 
+/* The same of several, which go into the loaded magazine as far as it has room. */
+void magazine_free_run(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds);
+
 /*
  * Every magazine of the cache (NULL: of all caches), on every CPU and in the depot, is emptied into slabs and given back.
  * Frames given to the page allocator because of it. pre: caches_mutex is held, so that no cache goes meanwhile, and no
@@ -244,8 +272,7 @@ struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer
 
 /* The caller's mistakes, worded in slab_report.c. No lock may be held. */
 NORETURN void slab_report_foreign(const char *call, const void *pointer);
-NORETURN void slab_report_interior(const char *call, const struct slab *slab, const void *pointer);
-NORETURN void slab_report_free(const char *call, const struct slab *slab, unsigned slot);
+NORETURN void slab_report_refused(const char *call, const struct slab *slab, const void *pointer);
 NORETURN void slab_report_issued_twice(struct cpu_pair round);
 NORETURN void slab_report_returned_twice(struct cpu_pair round);
 NORETURN void slab_report_internal(const char *call, const struct slab *slab, const void *pointer);

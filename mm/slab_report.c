@@ -101,7 +101,7 @@ void slab_report_foreign(const char *call, const void *pointer)
 	panic("%s: %p is not an allocated object (%s)", call, pointer, what);
 }
 
-void slab_report_interior(const char *call, const struct slab *slab, const void *pointer)
+static NORETURN void report_interior(const char *call, const struct slab *slab, const void *pointer)
 {
 	struct place place = locate(slab, pointer);
 	const char *state = place.live ? "live" : "free";
@@ -117,13 +117,23 @@ void slab_report_interior(const char *call, const struct slab *slab, const void 
 	      place.slot, slab->cache->name, slab_object(slab, place.slot));
 }
 
-void slab_report_free(const char *call, const struct slab *slab, unsigned slot)
+static NORETURN void report_free(const char *call, const struct slab *slab, unsigned slot)
 {
 	if (IS_DEBUG)
 		panic("%s: object %u of cache %s at %p is already free, freed by %pS", call, slot,
 		      slab->cache->name, slab_object(slab, slot), slab_caller(slab, slot));
 	panic("%s: object %u of cache %s at %p is already free", call, slot, slab->cache->name,
 	      slab_object(slab, slot));
+}
+
+/* What slab_find_live() does not find. */
+void slab_report_refused(const char *call, const struct slab *slab, const void *pointer)
+{
+	struct place place = locate(slab, pointer);
+
+	if (place.past || place.tail)
+		report_interior(call, slab, pointer);
+	report_free(call, slab, place.slot);
 }
 
 void slab_report_issued_twice(struct cpu_pair round)

@@ -603,6 +603,45 @@ static void a_batch_with_a_mistake_in_it_is_reported(void)
 	end_caches();
 }
 
+/* At each place of a batch of several runs, with magazines: what comes before is free, what comes after is live. */
+static void a_mistake_anywhere_in_a_batch_frees_what_comes_before_it_and_nothing_else(void)
+{
+	enum { COUNT = 3 * BULK_RUN, MISTAKES = 5 };
+	struct kmem_cache *cache = make_cached("test-batch-at", 64, 0, 0, NULL),
+	                  *other = make_cached("test-batch-other", 64, 0, 0, NULL);
+	void *foreign = kmem_cache_alloc(other, GFP_KERNEL);
+	int local = 0;
+
+	assert_non_null(foreign);
+	for (size_t at = 1; at < COUNT; at += at % BULK_RUN == 1 ? BULK_RUN - 2 : 1) {
+		for (unsigned mistake = 0; mistake < MISTAKES; mistake++) {
+			test_step(at * MISTAKES + mistake);
+			assert_int_equal(kmem_cache_alloc_bulk(cache, GFP_KERNEL, COUNT, held), COUNT);
+			nr_held = COUNT;
+			void *right = held[at], *first = held[0];
+			void *wrong[MISTAKES] = {first, (char *)right + 8, foreign, &local, NULL};
+			held[at] = wrong[mistake];
+			const char *reports[MISTAKES] = {
+			        "kmem_cache_free_bulk: object * of cache test-batch-at at * is already free*",
+			        "kmem_cache_free_bulk: * is 8 bytes inside live object * of cache test-batch-at at *",
+			        "kmem_cache_free_bulk: * is in slot * of cache test-batch-other, not of cache test-batch-at",
+			        "kmem_cache_free_bulk: * is not an allocated object (*)",
+			        "kmem_cache_free_bulk: 0x0000000000000000 is not an allocated object (in the NULL page)",
+			};
+			expect_panic(reports[mistake], kmem_cache_free_bulk(cache, COUNT, held));
+			assert_sound(slab_check());
+			held[at] = right;
+			for (size_t i = 0; i < COUNT; i++)
+				assert_int_equal(kmem_cache_owns(cache, held[i]), i >= at);
+			assert_int_equal(cache->nr_active - magazines_count(cache), COUNT - at);
+			kmem_cache_free_bulk(cache, COUNT - at, held + at);
+			nr_held = 0;
+		}
+	}
+	kmem_cache_free(other, foreign);
+	end_caches();
+}
+
 /* The object's slab went back to the page allocator with an earlier part of the batch. */
 static void a_long_batch_with_an_object_listed_twice_is_reported(void)
 {
@@ -1219,6 +1258,27 @@ static void an_object_freed_twice_at_once_is_noticed_when_it_is_handed_out_again
 	end_caches();
 }
 
+static void an_object_freed_twice_at_once_is_noticed_when_it_is_handed_out_in_a_batch(void)
+{
+	struct kmem_cache *cache = make_cached("test-race", 64, 0, 0, NULL);
+
+	hold(cache, 5);
+	void *freed[] = {held[1], held[2], held[3]};
+	uint8_t *state = &slab_of(held[1])->state[slot_of(held[1])];
+	kmem_cache_free_bulk(cache, ARRAY_SIZE(freed), freed);
+	*state = SLOT_LIVE; /* as above */
+	expect_panic(
+	        "kmem_cache_alloc: free object * of cache test-race at * is live: freed twice at once, *",
+	        (void)!kmem_cache_alloc_bulk(cache, GFP_KERNEL, 4, held + 1));
+	/* The last freed come first, and are the caller's; the one reported left the magazine. */
+	assert_ptr_equal(held[1], freed[2]);
+	assert_ptr_equal(held[2], freed[1]);
+	held[3] = freed[0];
+	assert_sound(slab_check());
+	drop_all(cache);
+	end_caches();
+}
+
 static void an_object_freed_twice_at_once_is_noticed_when_both_return_to_the_slab(void)
 {
 	struct kmem_cache *cache = make_cached("test-return", 64, 0, 0, NULL);
@@ -1317,6 +1377,7 @@ static const struct test_case cases[] = {
         TEST_CASE(another_caches_object_is_reported_with_both_names),
         TEST_CASE(memory_of_other_layers_is_reported_as_what_it_is),
         TEST_CASE(a_batch_with_a_mistake_in_it_is_reported),
+        TEST_CASE(a_mistake_anywhere_in_a_batch_frees_what_comes_before_it_and_nothing_else),
         TEST_CASE(a_long_batch_with_an_object_listed_twice_is_reported),
         TEST_CASE(a_batch_with_a_wild_pointer_behind_a_slab_that_is_gone_is_reported),
         TEST_CASE(destroying_a_cache_with_live_objects_lists_them),
@@ -1335,6 +1396,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_full_depot_sends_a_magazine_home_at_a_time),
         TEST_CASE(without_memory_for_magazines_objects_come_and_go_one_by_one),
         TEST_CASE(an_object_freed_twice_at_once_is_noticed_when_it_is_handed_out_again),
+        TEST_CASE(an_object_freed_twice_at_once_is_noticed_when_it_is_handed_out_in_a_batch),
         TEST_CASE(an_object_freed_twice_at_once_is_noticed_when_both_return_to_the_slab),
         TEST_CASE(the_verifier_notices_broken_magazines),
         TEST_CASE(the_verifier_notices_broken_geometry),
