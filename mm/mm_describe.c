@@ -84,7 +84,7 @@ static void add_slab_pages(const struct slab_stats *stats, void *context)
 {
 	struct slab_totals *totals = context;
 
-	totals->pages += stats->slabs * stats->pages_per_slab;
+	totals->pages += stats->pages;
 }
 
 static void meminfo_line(struct printer *out, const char *name, uint64_t bytes)

@@ -25,16 +25,25 @@
  * descriptor in slot 0, where its only neighbours are descriptors. These two, the cache of caches and the cache of
  * magazines are static and have no magazines: here the cycle dissolves.
  *
- * S1  Slots of one cache are equal, 8-aligned, at most 512 a slab; waste is at most 1/8 of the slab. Waste is
- *     less than one slot, so a block of eight slots always qualifies; the smallest order that does is taken.
+ * Large slabs cost less: to make one and to give it back is a share of each of its objects. So a cache prefers slabs of eight
+ * objects or more, up to order 3, the largest that CPUs have page lists for; and makes do with the smallest where memory is in
+ * pieces, rather than take anything from anybody. What it holds for nobody are one empty slab, up to 32 KiB, and the free
+ * objects of its partial slabs and magazines; kmem_cache_shrink() and reclaim give back what is empty.
+ *
+ * S1  Slots of one cache are equal, 8-aligned, at most 512 a slab. A slab has one of two shapes. The minimal one is the
+ *     smallest block whose waste is at most 1/8; as waste is less than a slot, a block of eight slots always qualifies, and
+ *     a larger one never wastes a larger share. The preferred one is the smallest block that also has eight slots and wastes
+ *     at most 1/16, but none above order 3 unless the minimal one is. A slab with waste has fewer slots than its descriptor
+ *     has room for.
  * S2  Each slab is on exactly one of its cache's lists, the one for how full it is.
  * S3  A slab's bitmap has nr_free bits set, none beyond its slots and none for its own descriptor; free_words
  *     says which words are not zero. A slot whose bit is set is SLOT_FREE.
  * S4  Each frame of a slab is PAGE_SLAB and owned by it; the block is aligned to its own size, and so objects
  *     whose size is a power of two are aligned to theirs.
- * S5  A descriptor is a live object of the descriptor cache for its cache's slots, or in slot 0 of its own slab.
- * S6  The cache's counts are what its slabs say: slabs, empty ones (at most SLAB_EMPTY_KEPT), objects handed
- *     out.
+ * S5  A descriptor is a live object of the descriptor cache for its cache's slots, or in slot 0 of its own slab. Both shapes
+ *     of a cache take the same.
+ * S6  The cache's counts are what its slabs say: slabs, empty ones (at most SLAB_EMPTY_KEPT), their pages, their
+ *     objects, and objects handed out.
  * S7  Conservation: as many live descriptors as slabs outside the descriptor caches; as many live cache objects as
  *     caches less the static ones; as many live magazines as CPUs and depots have.
  * S8  Debug build, no constructor: a free object holds the poison pattern.
@@ -88,17 +97,18 @@ static void refile_locked(struct kmem_cache *cache, struct slab *slab)
 static size_t take_from_locked(struct kmem_cache *cache, struct slab *slab, size_t count,
                                struct cpu_pair *rounds)
 {
+	uint64_t *bitmap = slab_bitmap(slab);
 	size_t taken = 0;
 
 	DEBUG_ASSERT(spin_is_held(&cache->lock));
 	do {
 		unsigned word = lowest_bit(slab->free_words);
-		uint64_t free = slab->free[word];
+		uint64_t free = bitmap[word];
 		do {
 			rounds[taken++] = slab_round(slab, word * BITS_PER_WORD + lowest_bit(free));
 			free &= free - 1;
 		} while (free && taken < count);
-		slab->free[word] = free;
+		bitmap[word] = free;
 		if (!free)
 			slab->free_words &= ~(1U << word);
 	} while (slab->free_words && taken < count);
@@ -125,6 +135,8 @@ static void unlist_locked(struct kmem_cache *cache, struct slab *slab)
 	list_del(&slab->link);
 	cache->nr_slabs--;
 	cache->nr_empty--;
+	cache->nr_objects -= slab->capacity;
+	cache->nr_pages -= 1UL << slab->order;
 }
 
 /*
@@ -135,16 +147,17 @@ static size_t put_run_locked(struct kmem_cache *cache, size_t count, const struc
                              struct list_head *surplus, const struct cpu_pair **wrong)
 {
 	struct slab *slab = round_slab(rounds[0]);
+	uint64_t *bitmap = slab_bitmap(slab);
 	size_t run = 0, put = 0;
 
 	DEBUG_ASSERT(spin_is_held(&cache->lock));
 	do {
 		unsigned slot = round_slot(slab, rounds[run]);
-		if (unlikely(bit_test(slab->free, slot) || slab->state[slot] != SLOT_FREE)) {
+		if (unlikely(bit_test(bitmap, slot) || slab->state[slot] != SLOT_FREE)) {
 			*wrong = &rounds[run];
 			continue;
 		}
-		bit_set(slab->free, slot);
+		bit_set(bitmap, slot);
 		slab->free_words |= 1U << slot / BITS_PER_WORD;
 		put++;
 	} while (++run < count && round_slab(rounds[run]) == slab);
@@ -203,29 +216,46 @@ static void note_freed(struct slab *slab, unsigned slot, uintptr_t caller)
 
 /* ---- Making and destroying slabs: no lock held --------------------------------------------------------- */
 
-static size_t descriptor_size(unsigned slots)
+/* For so many slots: states, bits, callers. */
+static size_t descriptor_size(unsigned room)
 {
-	return sizeof(struct slab) + slots * (sizeof(uint8_t) + (IS_DEBUG ? sizeof(uint32_t) : 0));
+	return sizeof(struct slab) + room + room / 8 + (IS_DEBUG ? room * sizeof(uint32_t) : 0);
 }
 
-static void slab_init_descriptor(struct slab *slab, struct kmem_cache *cache, char *base)
+static void set_all_free(struct slab *slab, unsigned first_slot)
 {
-	memset(slab, 0, descriptor_size(slab_descriptor_slots(cache))); /* and every slot SLOT_FREE */
+	uint64_t *bitmap = slab_bitmap(slab);
+
+	for (unsigned slot = 0; slot < slab->slots; slot += BITS_PER_WORD) {
+		unsigned rest = slab->slots - slot;
+		bitmap[slot / BITS_PER_WORD] = rest < BITS_PER_WORD ? (1ULL << rest) - 1 : ~0ULL;
+		slab->free_words |= 1U << slot / BITS_PER_WORD;
+	}
+	bitmap[0] &= ~(uint64_t)first_slot;
+	slab->nr_free = slab->capacity;
+	slab->fill = SLAB_EMPTY;
+}
+
+static void slab_init_descriptor(struct slab *slab, struct kmem_cache *cache, struct slab_shape shape,
+                                 char *base)
+{
+	memset(slab, 0, descriptor_size(slab_room(shape.slots))); /* and every slot SLOT_FREE */
 	slab->cache = cache;
 	slab->base = base;
-	slab->nr_free = (uint16_t)slab_capacity(cache);
-	slab->fill = SLAB_EMPTY;
-	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++)
-		bit_set(slab->free, slot);
-	for (unsigned word = 0; word < SLAB_WORDS; word++)
-		slab->free_words |= (slab->free[word] != 0) << word;
+	slab->reciprocal = cache->reciprocal;
+	slab->bytes = (uint32_t)PAGE_SIZE << shape.order;
+	slab->slot_size = (uint16_t)cache->slot_size;
+	slab->slots = shape.slots;
+	slab->capacity = (uint16_t)(shape.slots - cache->first_slot);
+	slab->order = shape.order;
+	set_all_free(slab, cache->first_slot);
 }
 
 static void slab_init_objects(struct slab *slab)
 {
 	struct kmem_cache *cache = slab->cache;
 
-	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++) {
+	for (unsigned slot = cache->first_slot; slot < slab->slots; slot++) {
 		if (cache->ctor)
 			cache->ctor(slab_object(slab, slot));
 		else if (IS_DEBUG)
@@ -233,10 +263,29 @@ static void slab_init_objects(struct slab *slab)
 	}
 }
 
+/*
+ * A block of the preferred shape if one is at hand, else of the minimal one, for which alone anything is given back or any
+ * reserve touched. As the caller makes up for it, no test need inject the first failure.
+ */
+static struct page *take_block(const struct kmem_cache *cache, gfp_t gfp, struct slab_shape *shape)
+{
+	*shape = cache->preferred;
+	if (shape->order > cache->minimal.order) {
+		fault_inject_suspend();
+		struct page *head = alloc_pages(GFP_NOWAIT | __GFP_NOWARN, shape->order);
+		fault_inject_resume();
+		if (likely(head))
+			return head;
+		*shape = cache->minimal;
+	}
+	return alloc_pages(gfp, shape->order);
+}
+
 /* An empty slab that is on no list yet; NULL if there is no memory for it or its descriptor. */
 static struct slab *slab_create(struct kmem_cache *cache, gfp_t gfp)
 {
-	struct page *head = alloc_pages(gfp, cache->order);
+	struct slab_shape shape;
+	struct page *head = take_block(cache, gfp, &shape);
 
 	if (!head)
 		return NULL;
@@ -244,12 +293,12 @@ static struct slab *slab_create(struct kmem_cache *cache, gfp_t gfp)
 	struct slab *slab = cache->first_slot ? (struct slab *)base
 	                                      : slab_alloc_internal(slab_descriptor_cache_of(cache), gfp);
 	if (!slab) {
-		__free_pages(head, cache->order);
+		__free_pages(head, shape.order);
 		return NULL;
 	}
-	slab_init_descriptor(slab, cache, base);
+	slab_init_descriptor(slab, cache, shape, base);
 	slab_init_objects(slab);
-	for (size_t i = 0; i < 1UL << cache->order; i++) {
+	for (size_t i = 0; i < 1UL << shape.order; i++) {
 		head[i].owner = slab;
 		page_set_type(&head[i], PAGE_SLAB);
 	}
@@ -264,7 +313,7 @@ static struct slab *slab_create(struct kmem_cache *cache, gfp_t gfp)
 static size_t slab_destroy(struct slab *slab)
 {
 	struct page *head = virt_to_page(slab->base);
-	unsigned order = head->order;
+	unsigned order = slab->order;
 	bool own_descriptor = (char *)slab == slab->base;
 
 	for (size_t i = 0; i < 1UL << order; i++) {
@@ -310,6 +359,8 @@ bool slab_grow(struct kmem_cache *cache, gfp_t gfp)
 		list_add(&slab->link, &cache->slabs[SLAB_EMPTY]);
 		cache->nr_slabs++;
 		cache->nr_empty++;
+		cache->nr_objects += slab->capacity;
+		cache->nr_pages += 1UL << slab->order;
 	}
 	spin_unlock_irqrestore(&cache->lock, flags);
 	if (unlikely(!wanted))
@@ -633,12 +684,30 @@ void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects
 
 /* ---- Caches -------------------------------------------------------------------------------------------- */
 
-/* S1: the smallest block whose waste is at most 1/8. */
-static void choose_slab_size(struct kmem_cache *cache)
+static bool wastes_more(const struct kmem_cache *cache, unsigned order, unsigned shift)
 {
-	while (slab_bytes(cache) % cache->slot_size > slab_bytes(cache) >> SLAB_WASTE_SHIFT)
-		cache->order++;
-	cache->slots = (uint16_t)(slab_bytes(cache) / cache->slot_size);
+	size_t bytes = PAGE_SIZE << order;
+	return bytes % cache->slot_size > bytes >> shift;
+}
+
+static struct slab_shape shape_of(const struct kmem_cache *cache, unsigned order)
+{
+	return (struct slab_shape){.slots = (uint16_t)((PAGE_SIZE << order) / cache->slot_size),
+	                           .order = (uint8_t)order};
+}
+
+/* S1 */
+static void choose_shapes(struct kmem_cache *cache)
+{
+	unsigned order = 0;
+
+	while (wastes_more(cache, order, SLAB_WASTE_SHIFT))
+		order++;
+	cache->minimal = shape_of(cache, order);
+	while (order < SLAB_ORDER_PREFERRED_MAX && (shape_of(cache, order).slots < SLAB_OBJECTS_WANTED ||
+	                                            wastes_more(cache, order, SLAB_WASTE_WANTED_SHIFT)))
+		order++;
+	cache->preferred = shape_of(cache, order);
 }
 
 static void cache_init(struct kmem_cache *cache, const char *name, size_t size, size_t align, unsigned flags,
@@ -651,12 +720,12 @@ static void cache_init(struct kmem_cache *cache, const char *name, size_t size, 
 	        .flags = flags,
 	        .ctor = ctor,
 	};
-	cache->reciprocal = ((1ULL << SLAB_RECIPROCAL_SHIFT) + cache->slot_size - 1) / cache->slot_size;
+	cache->reciprocal = UINT64_MAX / cache->slot_size + 1;
 	memcpy(cache->name, name, strlen(name));
 	spin_lock_init(&cache->lock, cache->name, RANK_CACHE);
 	for (unsigned fill = 0; fill < SLAB_FILLS; fill++)
 		list_init(&cache->slabs[fill]);
-	choose_slab_size(cache);
+	choose_shapes(cache);
 	if (!(flags & SLAB_INTERNAL))
 		magazines_init(cache);
 }
@@ -711,7 +780,7 @@ static size_t find_live(struct kmem_cache *cache, void **first, size_t capacity,
 	*nr_first = 0;
 	for (unsigned fill = SLAB_FULL; fill <= SLAB_PARTIAL; fill++) {
 		list_for_each_entry (slab, &cache->slabs[fill], link) {
-			for (unsigned slot = cache->first_slot; slot < cache->slots && *nr_first < capacity;
+			for (unsigned slot = cache->first_slot; slot < slab->slots && *nr_first < capacity;
 			     slot++) {
 				if (slab->state[slot] == SLOT_LIVE)
 					first[(*nr_first)++] = slab_object(slab, slot);
@@ -819,14 +888,15 @@ static void read_stats(struct kmem_cache *cache, struct slab_stats *stats)
 	*stats = (struct slab_stats){
 	        .object_size = cache->object_size,
 	        .slot_size = cache->slot_size,
-	        .objects_per_slab = slab_capacity(cache),
-	        .pages_per_slab = 1UL << cache->order,
+	        .objects_per_slab = slab_preferred_capacity(cache),
+	        .pages_per_slab = 1UL << cache->preferred.order,
 	        .active_objects = cache->nr_active - min_u64(cached, cache->nr_active),
 	        .cached_objects = cached,
 	        .magazine_rounds = cache->magazine_size / sizeof(struct cpu_pair),
 	        .depot_magazines = __atomic_load_n(&cache->depot.nr_full, __ATOMIC_RELAXED),
-	        .total_objects = cache->nr_slabs * slab_capacity(cache),
+	        .total_objects = cache->nr_objects,
 	        .slabs = cache->nr_slabs,
+	        .pages = cache->nr_pages,
 	        .empty_slabs = cache->nr_empty,
 	};
 	memcpy(stats->name, cache->name, CACHE_NAME_MAX);
@@ -862,11 +932,11 @@ void slab_for_each_cache(void (*visit)(const struct slab_stats *stats, void *con
 
 static struct shrinker slab_shrinker = {.name = "slab", .shrink = reap_empty_slabs};
 
-static void init_descriptor_cache(unsigned which, const char *name, unsigned slots)
+static void init_descriptor_cache(unsigned which, const char *name, unsigned room)
 {
 	struct kmem_cache *cache = &slab_descriptor_caches[which];
 
-	cache_init(cache, name, descriptor_size(slots), 0, SLAB_INTERNAL, NULL);
+	cache_init(cache, name, descriptor_size(room), 0, SLAB_INTERNAL | SLAB_HWCACHE_ALIGN, NULL);
 	cache->first_slot = 1;
 	cache_publish(cache);
 }

@@ -16,58 +16,94 @@ struct census {
 	size_t caches, external_slabs, magazines;
 };
 
+static const char *check_shape(const struct kmem_cache *cache, struct slab_shape shape)
+{
+	size_t bytes = PAGE_SIZE << shape.order, used = (size_t)shape.slots * cache->slot_size;
+
+	CHECK(shape.slots > cache->first_slot && shape.slots <= SLAB_SLOTS_MAX &&
+	              shape.order <= SLAB_ORDER_MAX,
+	      "S1: cache %s: %u slots in a block of order %u", cache->name, shape.slots, shape.order);
+	CHECK(used <= bytes && bytes - used <= bytes >> SLAB_WASTE_SHIFT && bytes - used < cache->slot_size &&
+	              (used == bytes || shape.slots < slab_room(shape.slots)),
+	      "S1: cache %s: %u slots of %u bytes in %zu bytes", cache->name, shape.slots, cache->slot_size,
+	      bytes);
+	return NULL;
+}
+
 static const char *check_geometry(const struct kmem_cache *cache)
 {
-	size_t bytes = slab_bytes(cache), used = (size_t)cache->slots * cache->slot_size;
+	const char *broken;
 
 	CHECK(cache->slot_size >= cache->object_size && cache->slot_size % SLAB_SLOT_ALIGN == 0,
 	      "S1: cache %s: slots of %u bytes for objects of %u", cache->name, cache->slot_size,
 	      cache->object_size);
-	CHECK(cache->slots > cache->first_slot && cache->slots <= SLAB_SLOTS_MAX &&
-	              cache->order <= SLAB_ORDER_MAX,
-	      "S1: cache %s: %u slots in a block of order %u", cache->name, cache->slots, cache->order);
-	CHECK(used <= bytes && bytes - used <= bytes >> SLAB_WASTE_SHIFT,
-	      "S1: cache %s: %u slots of %u bytes in %zu bytes", cache->name, cache->slots, cache->slot_size,
-	      bytes);
-	CHECK(cache->reciprocal == ((1ULL << SLAB_RECIPROCAL_SHIFT) - 1) / cache->slot_size + 1,
+	if ((broken = check_shape(cache, cache->minimal)) || (broken = check_shape(cache, cache->preferred)))
+		return broken;
+	CHECK(cache->preferred.order >= cache->minimal.order &&
+	              slab_room(cache->preferred.slots) == slab_room(cache->minimal.slots),
+	      "S1: cache %s prefers slabs of order %u, and makes do with order %u", cache->name,
+	      cache->preferred.order, cache->minimal.order);
+	CHECK(cache->reciprocal == UINT64_MAX / cache->slot_size + 1,
 	      "S1: cache %s: 0x%lx is not the reciprocal of %u", cache->name, cache->reciprocal,
 	      cache->slot_size);
 	return NULL;
 }
 
+/* Of what its cache says, a slab has its own copy. */
+static const char *check_copy(const struct kmem_cache *cache, const struct slab *slab)
+{
+	bool preferred = slab->order == cache->preferred.order;
+	struct slab_shape shape = preferred ? cache->preferred : cache->minimal;
+
+	CHECK(slab->order == shape.order && slab->slots == shape.slots &&
+	              slab->capacity == shape.slots - cache->first_slot &&
+	              slab->bytes == PAGE_SIZE << shape.order,
+	      "S1: cache %s: slab at %p has %u slots, %u of them objects, in %u bytes of order %u",
+	      cache->name, (void *)slab->base, slab->slots, slab->capacity, slab->bytes, slab->order);
+	CHECK(slab->slot_size == cache->slot_size && slab->reciprocal == cache->reciprocal,
+	      "S1: cache %s: slab at %p has slots of %u bytes, reciprocal 0x%lx", cache->name,
+	      (void *)slab->base, slab->slot_size, slab->reciprocal);
+	return NULL;
+}
+
 /* The bits of bitmap word `word` that stand for objects. */
-static uint64_t objects_of_word(const struct kmem_cache *cache, unsigned word)
+static uint64_t objects_of_word(const struct slab *slab, unsigned word)
 {
 	unsigned first = word * BITS_PER_WORD;
 
-	if (first >= cache->slots)
+	if (first >= slab->slots)
 		return 0;
-	uint64_t slots = cache->slots - first < BITS_PER_WORD ? (1ULL << (cache->slots - first)) - 1 : ~0ULL;
-	return word == 0 ? slots & ~(uint64_t)cache->first_slot : slots;
+	uint64_t slots = slab->slots - first < BITS_PER_WORD ? (1ULL << (slab->slots - first)) - 1 : ~0ULL;
+	return word == 0 ? slots & ~(uint64_t)slab->cache->first_slot : slots;
 }
 
 static const char *check_bitmap(const struct kmem_cache *cache, const struct slab *slab)
 {
+	const uint64_t *bitmap = slab_bitmap(slab);
 	unsigned bits = 0;
 
 	for (unsigned word = 0; word < SLAB_WORDS; word++) {
-		bits += count_bits(slab->free[word]);
-		CHECK((slab->free_words >> word & 1) == (slab->free[word] != 0),
+		uint64_t free = word * BITS_PER_WORD < slab_room(slab->slots) ? bitmap[word] : 0;
+		bits += count_bits(free);
+		CHECK((slab->free_words >> word & 1) == (free != 0),
 		      "S3: cache %s: slab at %p: free_words is wrong about word %u", cache->name,
 		      (void *)slab->base, word);
-		uint64_t strays = slab->free[word] & ~objects_of_word(cache, word);
+		uint64_t strays = free & ~objects_of_word(slab, word);
 		CHECK(!strays, "S3: cache %s: slab at %p: slot %u is no object, but free", cache->name,
 		      (void *)slab->base, word * BITS_PER_WORD + lowest_bit(strays));
 	}
 	CHECK(bits == slab->nr_free, "S3: cache %s: slab at %p counts %u free slots, its bitmap %u",
 	      cache->name, (void *)slab->base, slab->nr_free, bits);
-	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++) {
+	for (unsigned slot = cache->first_slot; slot < slab->slots; slot++) {
 		CHECK(slab->state[slot] <= SLOT_LIVE &&
-		              (slab->state[slot] == SLOT_FREE || !bit_test(slab->free, slot)),
+		              (slab->state[slot] == SLOT_FREE || !bit_test(bitmap, slot)),
 		      "S3: cache %s: slab at %p: slot %u is %s, and has state %u", cache->name,
-		      (void *)slab->base, slot, bit_test(slab->free, slot) ? "free" : "handed out",
+		      (void *)slab->base, slot, bit_test(bitmap, slot) ? "free" : "handed out",
 		      slab->state[slot]);
 	}
+	CHECK(slab->slots == slab_room(slab->slots) || slab->state[slab->slots] == SLOT_FREE,
+	      "S3: cache %s: slab at %p: where its slots end, state %u", cache->name, (void *)slab->base,
+	      slab->state[slab->slots]);
 	return NULL;
 }
 
@@ -76,17 +112,17 @@ static size_t count_cached(const struct kmem_cache *cache, const struct slab *sl
 {
 	size_t cached = 0;
 
-	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++)
-		cached += slab->state[slot] == SLOT_FREE && !bit_test(slab->free, slot);
+	for (unsigned slot = cache->first_slot; slot < slab->slots; slot++)
+		cached += slab->state[slot] == SLOT_FREE && !bit_test(slab_bitmap(slab), slot);
 	return cached;
 }
 
 static const char *check_frames(const struct kmem_cache *cache, const struct slab *slab)
 {
 	CHECK(is_directmap_address(vaddr_of(slab->base)) &&
-	              is_aligned((uintptr_t)slab->base - DIRECTMAP_BASE, slab_bytes(cache)),
+	              is_aligned((uintptr_t)slab->base - DIRECTMAP_BASE, slab->bytes),
 	      "S4: cache %s: slab base %p is not aligned to the slab", cache->name, (void *)slab->base);
-	for (size_t offset = 0; offset < slab_bytes(cache); offset += PAGE_SIZE) {
+	for (size_t offset = 0; offset < slab->bytes; offset += PAGE_SIZE) {
 		const struct page *page = slab_page_of(slab->base + offset);
 		CHECK(page && page->type == PAGE_SLAB, "S4: cache %s: page %p of a slab is marked %s",
 		      cache->name, (void *)(slab->base + offset),
@@ -94,9 +130,9 @@ static const char *check_frames(const struct kmem_cache *cache, const struct sla
 		CHECK(page->owner == slab, "S4: cache %s: page %p of a slab leads to another descriptor",
 		      cache->name, (void *)(slab->base + offset));
 	}
-	CHECK(virt_to_page(slab->base)->order == cache->order,
+	CHECK(virt_to_page(slab->base)->order == slab->order,
 	      "S4: cache %s: slab at %p is a block of order %u, not %u", cache->name, (void *)slab->base,
-	      virt_to_page(slab->base)->order, cache->order);
+	      virt_to_page(slab->base)->order, slab->order);
 	return NULL;
 }
 
@@ -108,18 +144,18 @@ static const char *check_descriptor(const struct kmem_cache *cache, const struct
 	CHECK(home && descriptors == (cache->first_slot ? cache : slab_descriptor_cache_of(cache)),
 	      "S5: cache %s: descriptor %p is not in a slab of descriptors", cache->name, (const void *)slab);
 	size_t offset = (size_t)((const char *)slab - home->base);
-	unsigned slot = slab_slot_at(descriptors, offset);
+	unsigned slot = slab_slot_at(home, offset);
 	CHECK(offset == (size_t)slot * descriptors->slot_size && (slot == 0) == (home == slab) &&
 	              (slot == 0) == (cache->first_slot != 0),
 	      "S5: cache %s: descriptor %p is in the wrong slot", cache->name, (const void *)slab);
-	CHECK(!bit_test(home->free, slot), "S5: cache %s: descriptor %p is free", cache->name,
+	CHECK(!bit_test(slab_bitmap(home), slot), "S5: cache %s: descriptor %p is free", cache->name,
 	      (const void *)slab);
 	return NULL;
 }
 
 static const char *check_poison(const struct kmem_cache *cache, const struct slab *slab)
 {
-	for (unsigned slot = cache->first_slot; slot < cache->slots; slot++) {
+	for (unsigned slot = cache->first_slot; slot < slab->slots; slot++) {
 		if (slab->state[slot] != SLOT_FREE)
 			continue;
 		size_t byte = poison_find_damage(slab_object(slab, slot), cache->object_size);
@@ -138,14 +174,15 @@ static const char *check_slab(const struct kmem_cache *cache, const struct slab 
 	if ((broken = check_descriptor(cache, slab)))
 		return broken;
 	CHECK(slab->cache == cache, "S2: cache %s lists a slab of cache %s", cache->name, slab->cache->name);
-	if ((broken = check_bitmap(cache, slab)) || (broken = check_frames(cache, slab)))
+	if ((broken = check_copy(cache, slab)) || (broken = check_bitmap(cache, slab)) ||
+	    (broken = check_frames(cache, slab)))
 		return broken;
 	return slab_is_poisoned(cache) ? check_poison(cache, slab) : NULL;
 }
 
 static const char *check_slabs(const struct kmem_cache *cache)
 {
-	size_t slabs = 0, empty = 0, active = 0, cached = 0;
+	size_t slabs = 0, empty = 0, active = 0, cached = 0, objects = 0, pages = 0;
 
 	for (unsigned fill = 0; fill < SLAB_FILLS; fill++) {
 		const struct list_head *head = &cache->slabs[fill], *node = head;
@@ -160,10 +197,12 @@ static const char *check_slabs(const struct kmem_cache *cache)
 			      cache->name, fill_names[fill], (void *)slab->base);
 			CHECK(slab->fill == fill && slab_fill_of(slab) == fill,
 			      "S2: cache %s: slab at %p has %u of %u objects free, but is on the %s list",
-			      cache->name, (void *)slab->base, slab->nr_free, slab_capacity(cache),
+			      cache->name, (void *)slab->base, slab->nr_free, slab->capacity,
 			      fill_names[fill]);
 			empty += fill == SLAB_EMPTY;
-			active += slab_capacity(cache) - slab->nr_free;
+			objects += slab->capacity;
+			pages += 1UL << slab->order;
+			active += slab->capacity - slab->nr_free;
 			cached += count_cached(cache, slab);
 		}
 	}
@@ -172,6 +211,9 @@ static const char *check_slabs(const struct kmem_cache *cache)
 	CHECK(empty == cache->nr_empty, "S6: cache %s counts %zu empty slabs, its list holds %zu",
 	      cache->name, cache->nr_empty, empty);
 	CHECK(empty <= SLAB_EMPTY_KEPT, "S6: cache %s keeps %zu empty slabs", cache->name, empty);
+	CHECK(objects == cache->nr_objects && pages == cache->nr_pages,
+	      "S6: cache %s counts %zu objects in %zu pages, its slabs have %zu in %zu", cache->name,
+	      cache->nr_objects, cache->nr_pages, objects, pages);
 	CHECK(active == cache->nr_active, "S6: cache %s counts %zu objects handed out, its slabs %zu",
 	      cache->name, cache->nr_active, active);
 	CHECK(cached == magazines_count(cache),
@@ -195,11 +237,11 @@ static const char *check_magazine(const struct kmem_cache *cache, const struct c
 		struct cpu_pair round = magazine->pairs[i];
 		struct slab *slab = slab_of(round.first);
 		bool ours = slab && slab->cache == cache;
-		unsigned slot = ours ? slab_slot_at(cache, (size_t)((char *)round.first - slab->base)) : 0;
+		unsigned slot = ours ? slab_slot_at(slab, (size_t)((char *)round.first - slab->base)) : 0;
 		CHECK(ours && slab_object(slab, slot) == round.first && round.second == &slab->state[slot],
 		      "S9: cache %s: a magazine holds %p, which is no object of it", cache->name,
 		      round.first);
-		CHECK(slab->state[slot] == SLOT_FREE && !bit_test(slab->free, slot),
+		CHECK(slab->state[slot] == SLOT_FREE && !bit_test(slab_bitmap(slab), slot),
 		      "S9: cache %s: a magazine holds object %u at %p, which is %s", cache->name, slot,
 		      round.first, slab->state[slot] == SLOT_FREE ? "in its slab" : "live");
 	}

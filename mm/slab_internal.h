@@ -19,9 +19,12 @@ enum {
 	SLAB_OBJECT_MAX = 32768,
 	SLAB_ORDER_MAX = 6,   /* eight of the largest objects: there, waste of less than one is 1/8 at most */
 	SLAB_WASTE_SHIFT = 3, /* 1/8 */
+	/* What a cache prefers: so many objects and so little waste, but no order that CPUs have no lists for. */
+	SLAB_OBJECTS_WANTED = 8,
+	SLAB_WASTE_WANTED_SHIFT = 4, /* 1/16 */
+	SLAB_ORDER_PREFERRED_MAX = 3,
 	SLAB_EMPTY_KEPT =
 	        1, /* empty slabs a cache keeps: one object going in and out must not cost a slab each time */
-	SLAB_RECIPROCAL_SHIFT = 40,
 	SLAB_INTERNAL = 1 << 16, /* cache flag: the objects are the slab layer's own */
 	SLAB_SMALL_SLOTS = 64,   /* most caches' slabs have no more; they get by with a small descriptor */
 
@@ -44,18 +47,50 @@ enum slab_fill { SLAB_FULL, SLAB_PARTIAL, SLAB_EMPTY, SLAB_FILLS };
 
 /* A slab's descriptor. All but the constants and the states belongs to the cache's lock. */
 struct slab {
-	struct list_head link;    /* on cache->slabs[fill] */
-	struct kmem_cache *cache; /* constant */
-	char *base;               /* constant: first byte of the block */
+	/* Constants; the first three are all that a free asks for. */
+	struct kmem_cache *cache;
+	char *base;          /* first byte of the block */
+	uint64_t reciprocal; /* ceil(2^64 / slot_size) */
+	uint32_t bytes;      /* of the block */
+	uint16_t slot_size;
+	uint16_t slots;
+	uint16_t capacity; /* slots that are objects: all but the slab's own descriptor */
+	uint8_t order;
+
+	uint8_t fill; /* enum slab_fill */
 	uint16_t nr_free;
-	uint8_t fill;              /* enum slab_fill */
-	uint8_t free_words;        /* bit w set if and only if free[w] != 0 */
-	uint64_t free[SLAB_WORDS]; /* bit n set: slot n is here; else handed out, to a magazine or a caller */
+	uint8_t free_words;    /* bit w set if and only if word w of the bitmap is not 0 */
+	struct list_head link; /* on cache->slabs[fill] */
 	/*
-	 * Per slot an enum slot_state: its holder's. Behind them, in the debug build, per slot the low half of the code
-	 * address that allocated it or, free, that freed it.
+	 * Per slot an enum slot_state: its holder's. Behind those, slab_bitmap(); behind that, in the debug build, per slot the
+	 * low half of the code address that allocated it or, free, that freed it: slab_callers().
 	 */
 	uint8_t state[];
+};
+_Static_assert(sizeof(struct slab) == 56, "with 64 states and their bits, two cache lines");
+
+/* How many slots a descriptor for a slab of `slots` has room for. */
+static inline unsigned slab_room(unsigned slots)
+{
+	return slots <= SLAB_SMALL_SLOTS ? SLAB_SMALL_SLOTS : SLAB_SLOTS_MAX;
+}
+
+/* Bit n set: slot n is here; else it is handed out, to a magazine or a caller. */
+static inline uint64_t *slab_bitmap(const struct slab *slab)
+{
+	return (uint64_t *)(uintptr_t)(slab->state + slab_room(slab->slots));
+}
+
+/* Debug build: whoever last allocated or freed each slot. */
+static inline uint32_t *slab_callers(const struct slab *slab)
+{
+	return (uint32_t *)(slab_bitmap(slab) + slab_room(slab->slots) / BITS_PER_WORD);
+}
+
+/* What the blocks of a cache look like. */
+struct slab_shape {
+	uint16_t slots;
+	uint8_t order;
 };
 
 /* One CPU's part of a cache. Never NULL: no_magazine, which has no room and no rounds, stands for none. */
@@ -68,15 +103,15 @@ struct kmem_cache {
 	struct spinlock lock;
 	struct list_head slabs[SLAB_FILLS]; /* (lock) */
 	size_t nr_slabs, nr_empty;          /* (lock) */
+	size_t nr_objects, nr_pages;        /* (lock) in all slabs */
 	size_t nr_active;                   /* (lock) objects handed out */
 	/* Constant from here on. */
-	uint64_t reciprocal;  /* ceil(2^SLAB_RECIPROCAL_SHIFT / slot_size) */
+	uint64_t reciprocal;  /* ceil(2^64 / slot_size) */
 	uint32_t slot_size;   /* object_size rounded up to the alignment */
 	uint32_t object_size; /* as asked for */
 	uint32_t flags;
-	uint16_t slots;     /* per slab */
-	uint8_t first_slot; /* 1 if slot 0 holds the slab's own descriptor */
-	uint8_t order;
+	struct slab_shape preferred, minimal;
+	uint8_t first_slot;     /* 1 if slot 0 holds the slab's own descriptor */
 	uint32_t magazine_size; /* bytes of pairs in each of its magazines; 0: it has none */
 	void (*ctor)(void *object);
 	struct list_head link; /* (caches_mutex) */
@@ -117,68 +152,63 @@ static inline struct slab *slab_of(const void *pointer)
 	return page && page->type == PAGE_SLAB ? page->owner : NULL;
 }
 
-/* offset / slot_size. Exact: offset < 2^18 times the reciprocal's error < 2^15 stays below 2^40. */
-static inline unsigned slab_slot_at(const struct kmem_cache *cache, size_t offset)
+/*
+ * An offset times the reciprocal: above the point, offset / slot_size; below it, less than the reciprocal if and only if
+ * nothing remains (Lemire, Kaser, Kurz, "Faster remainder by direct computation", 2019). Exact: an offset < 2^18 times
+ * the reciprocal's error < 2^15 stays below the reciprocal >= 2^49.
+ */
+static ALWAYS_INLINE unsigned __int128 slab_quotient(const struct slab *slab, size_t offset)
 {
-	return (unsigned)(offset * cache->reciprocal >> SLAB_RECIPROCAL_SHIFT);
+	return (unsigned __int128)offset * slab->reciprocal;
 }
 
-/* Is `pointer`, which lies in the slab, the start of a live object? Then *slot is where. */
+/* The slot that the byte at `offset` lies in. */
+static inline unsigned slab_slot_at(const struct slab *slab, size_t offset)
+{
+	return (unsigned)(slab_quotient(slab, offset) >> 64);
+}
+
+/*
+ * Is `pointer`, which lies in the slab, the start of a live object? Then *slot is where. Where the slots end there is at most
+ * the start of one more, as waste is less than a slot; it has a state (S1), which is never live.
+ */
 static ALWAYS_INLINE bool slab_find_live(const struct slab *slab, const void *pointer, size_t *slot)
 {
-	size_t offset = (size_t)((const char *)pointer - slab->base);
+	unsigned __int128 quotient = slab_quotient(slab, (uintptr_t)pointer - (uintptr_t)slab->base);
 
-	*slot = slab_slot_at(slab->cache, offset);
-	return *slot * slab->cache->slot_size == offset && *slot < slab->cache->slots &&
-	       slab->state[*slot] == SLOT_LIVE;
+	*slot = (size_t)(quotient >> 64);
+	return (uint64_t)quotient < slab->reciprocal && slab->state[*slot] == SLOT_LIVE;
 }
 
 static inline void *slab_object(const struct slab *slab, unsigned slot)
 {
-	return slab->base + (size_t)slot * slab->cache->slot_size;
-}
-
-static inline size_t slab_bytes(const struct kmem_cache *cache)
-{
-	return PAGE_SIZE << cache->order;
-}
-
-/* Objects that one slab can hand out. */
-static inline unsigned slab_capacity(const struct kmem_cache *cache)
-{
-	return cache->slots - cache->first_slot;
+	return slab->base + (size_t)slot * slab->slot_size;
 }
 
 /* Does the pointer, any, lie in the slab? */
 static inline bool slab_covers(const struct slab *slab, const void *pointer)
 {
-	return (uintptr_t)pointer - (uintptr_t)slab->base < slab_bytes(slab->cache);
+	return (uintptr_t)pointer - (uintptr_t)slab->base < slab->bytes;
 }
 
 static inline enum slab_fill slab_fill_of(const struct slab *slab)
 {
 	if (!slab->nr_free)
 		return SLAB_FULL;
-	return slab->nr_free == slab_capacity(slab->cache) ? SLAB_EMPTY : SLAB_PARTIAL;
+	return slab->nr_free == slab->capacity ? SLAB_EMPTY : SLAB_PARTIAL;
 }
 
-/* Slots that a descriptor for this cache's slabs has room for. */
-static inline unsigned slab_descriptor_slots(const struct kmem_cache *cache)
+/* Objects that a slab of the preferred shape can hand out. */
+static inline unsigned slab_preferred_capacity(const struct kmem_cache *cache)
 {
-	return cache->slots <= SLAB_SMALL_SLOTS ? SLAB_SMALL_SLOTS : SLAB_SLOTS_MAX;
+	return cache->preferred.slots - cache->first_slot;
 }
 
 /* Whose objects are the descriptors of this cache's slabs. */
 static inline struct kmem_cache *slab_descriptor_cache_of(const struct kmem_cache *cache)
 {
-	return &slab_descriptor_caches[cache->slots <= SLAB_SMALL_SLOTS ? DESCRIPTORS_SMALL
-	                                                                : DESCRIPTORS_LARGE];
-}
-
-/* Debug build: whoever last allocated or freed the slot. */
-static inline uint32_t *slab_callers(const struct slab *slab)
-{
-	return (uint32_t *)(uintptr_t)(slab->state + slab_descriptor_slots(slab->cache));
+	unsigned room = slab_room(cache->preferred.slots);
+	return &slab_descriptor_caches[room == SLAB_SMALL_SLOTS ? DESCRIPTORS_SMALL : DESCRIPTORS_LARGE];
 }
 
 static inline void *slab_caller(const struct slab *slab, unsigned slot)
@@ -196,7 +226,7 @@ static inline struct cpu_pair slab_round(struct slab *slab, unsigned slot)
 static inline struct cpu_pair slab_round_of(void *object)
 {
 	struct slab *slab = virt_to_page(object)->owner;
-	return slab_round(slab, slab_slot_at(slab->cache, (size_t)((char *)object - slab->base)));
+	return slab_round(slab, slab_slot_at(slab, (size_t)((char *)object - slab->base)));
 }
 
 static inline struct slab *round_slab(struct cpu_pair round)

@@ -23,10 +23,10 @@ struct place {
 static struct place locate(const struct slab *slab, const void *pointer)
 {
 	size_t offset = (size_t)((const char *)pointer - slab->base);
-	unsigned slot = slab_slot_at(slab->cache, offset);
-	struct place place = {.slot = slot, .past = offset - (size_t)slot * slab->cache->slot_size};
+	unsigned slot = slab_slot_at(slab, offset);
+	struct place place = {.slot = slot, .past = offset - (size_t)slot * slab->slot_size};
 
-	place.tail = slot >= slab->cache->slots;
+	place.tail = slot >= slab->slots;
 	place.live = !place.tail && slab->state[slot] == SLOT_LIVE;
 	return place;
 }

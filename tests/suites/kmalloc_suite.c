@@ -405,7 +405,7 @@ static void mixed_sizes_take_all_memory_and_give_all_back(void)
 static unsigned slot_of(const void *object)
 {
 	const struct slab *slab = slab_of(object);
-	return slab_slot_at(slab->cache, (size_t)((const char *)object - slab->base));
+	return slab_slot_at(slab, (size_t)((const char *)object - slab->base));
 }
 
 static void small_mistakes_are_reported_with_cache_and_slot(void)

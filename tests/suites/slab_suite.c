@@ -67,7 +67,7 @@ static void clean_up(void)
 static unsigned slot_of(const void *object)
 {
 	const struct slab *slab = slab_of(object);
-	return slab_slot_at(slab->cache, (size_t)((const char *)object - slab->base));
+	return slab_slot_at(slab, (size_t)((const char *)object - slab->base));
 }
 
 /* Takes `count` objects into held[]. */
@@ -175,7 +175,7 @@ static void construct(void *object)
 static void a_constructor_runs_once_per_object_and_its_work_stays(void)
 {
 	struct kmem_cache *cache = make("test-ctor", 40, 0, 0, construct);
-	unsigned per_slab = slab_capacity(cache);
+	unsigned per_slab = slab_preferred_capacity(cache);
 
 	constructed = 0;
 	hold(cache, per_slab + 1);
@@ -227,23 +227,167 @@ static void powers_of_two_are_aligned_to_themselves(void)
 	}
 }
 
+static void expect_shape(struct slab_shape shape, size_t size)
+{
+	size_t bytes = PAGE_SIZE << shape.order;
+
+	assert_at_least(shape.slots, 1);
+	assert_at_most(shape.slots * size, bytes);
+	assert_at_most(bytes - shape.slots * size, size - 1);
+	assert_at_most((bytes - shape.slots * size) * 8, bytes);
+	assert_at_most(shape.slots, SLAB_SLOTS_MAX);
+	if (shape.slots * size < bytes)
+		assert_at_most(shape.slots, slab_room(shape.slots) - 1);
+}
+
 /* Slots are multiples of 8, so these sizes are all there are. */
 static void no_size_wastes_more_than_an_eighth_of_a_slab(void)
 {
 	for (size_t size = 8; size <= SLAB_OBJECT_MAX; size += 8) {
 		test_step(size);
 		struct kmem_cache *cache = make("test-waste", size, 0, 0, NULL);
-		size_t bytes = PAGE_SIZE << cache->order;
-		assert_at_most(cache->slots * size, bytes);
-		assert_at_most((bytes - cache->slots * size) * 8, bytes);
-		assert_at_most(cache->slots, SLAB_SLOTS_MAX);
-		assert_at_most(cache->order, size <= PAGE_SIZE ? 3 : SLAB_ORDER_MAX);
-		for (unsigned slot = 0; slot < cache->slots; slot++) {
-			assert_int_equal(slab_slot_at(cache, slot * size), slot);
-			assert_int_equal(slab_slot_at(cache, slot * size + size - 1), slot);
-		}
+		expect_shape(cache->minimal, size);
+		expect_shape(cache->preferred, size);
+		assert_at_most(cache->minimal.order, size <= PAGE_SIZE ? 3 : SLAB_ORDER_MAX);
+		assert_at_least(cache->preferred.order, cache->minimal.order);
+		assert_int_equal(slab_room(cache->preferred.slots), slab_room(cache->minimal.slots));
+		if (cache->preferred.order > cache->minimal.order)
+			assert_at_most(cache->preferred.order, 3);
+		if (size <= PAGE_SIZE)
+			assert_at_least(cache->preferred.slots, 8);
 		end_caches();
 	}
+}
+
+/* All that is asked about a pointer comes down to this: the multiplication against a division. */
+static void every_byte_of_a_slab_is_in_the_slot_that_division_says(void)
+{
+	for (size_t size = 8; size <= SLAB_OBJECT_MAX; size += size < 512 || test_is_hosted() ? 8 : 1112) {
+		test_step(size);
+		struct slab slab = {.base = NULL, .reciprocal = UINT64_MAX / size + 1};
+		for (size_t offset = 0; offset < PAGE_SIZE << SLAB_ORDER_MAX; offset += size) {
+			assert_int_equal(slab_slot_at(&slab, offset), offset / size);
+			assert_int_equal(slab_slot_at(&slab, offset + 1), offset / size);
+			assert_int_equal(slab_slot_at(&slab, offset + size - 1), offset / size);
+			assert_true((uint64_t)slab_quotient(&slab, offset) < slab.reciprocal);
+			assert_false((uint64_t)slab_quotient(&slab, offset + 1) < slab.reciprocal);
+			assert_false((uint64_t)slab_quotient(&slab, offset + size - 1) < slab.reciprocal);
+		}
+	}
+}
+
+/* Takes all memory but every second frame, so that no two free ones are buddies. */
+static void leave_single_frames(void)
+{
+	struct page *kept = NULL, *page;
+	size_t left = 0;
+
+	hoard_take(&hoard, GFP_ATOMIC, 512);
+	while ((page = alloc_pages(GFP_ATOMIC | __GFP_NOWARN, 0))) {
+		page->owner = kept;
+		kept = page;
+	}
+	while ((page = kept)) {
+		kept = page->owner;
+		if (page_to_pfn(page).raw % 2)
+			hoard_add(&hoard, page);
+		else
+			__free_pages(page, 0), left++;
+	}
+	assert_at_least(left, 64);
+	drain_all_pages();
+}
+
+static void where_memory_is_in_pieces_slabs_are_small(void)
+{
+	struct kmem_cache *cache = make("test-pieces", 4096, 0, 0, NULL);
+
+	hold(cache, 3);
+	assert_int_equal(slab_of(held[0])->order, 3);
+	assert_int_equal(cache->nr_objects, 8);
+	assert_int_equal(cache->nr_pages, 8);
+	leave_single_frames();
+	hold(cache, 5 + 20); /* no warning: nothing was refused */
+	assert_int_equal(cache->nr_slabs, 1 + 20);
+	assert_int_equal(cache->nr_objects, 8 + 20);
+	assert_int_equal(cache->nr_pages, 8 + 20);
+	for (size_t i = 8; i < nr_held; i++) {
+		assert_int_equal(slab_of(held[i])->order, 0);
+		assert_int_equal(slab_of(held[i])->capacity, 1);
+	}
+	assert_sound(slab_check());
+	hoard_release(&hoard);
+	hold(cache, 1); /* and large again when there is room again */
+	assert_int_equal(slab_of(held[nr_held - 1])->order, 3);
+	assert_int_equal(cache->nr_objects, 8 + 20 + 8);
+	assert_sound(slab_check());
+	drop_all(cache);
+	assert_int_equal(cache->nr_slabs, SLAB_EMPTY_KEPT);
+	assert_sound(slab_check());
+	end_caches();
+}
+
+/* As if memory were in pieces now and then. */
+static void a_cache_of_large_and_small_slabs_agrees_with_the_model(void)
+{
+	size_t steps = test_is_hosted() ? 3000 : 600;
+	struct kmem_cache *cache = make_cached("test-both", 2000, 0, 0, NULL);
+	struct slab_shape preferred = cache->preferred;
+	unsigned made_small = 0, made_large = 0;
+	struct rng rng;
+
+	assert_at_least(preferred.order, cache->minimal.order + 1U);
+	slab_model_init(&model);
+	rng_seed(&rng, test_seed());
+	for (size_t step = 0; step < steps; step++) {
+		test_step(step);
+		bool grow = rng_below(&rng, 8) < (step / 200 % 2 ? 2 : 6);
+		cache->preferred = rng_below(&rng, 2) ? preferred : cache->minimal;
+		if (grow && model.count < SLAB_MODEL_MAX) {
+			void *object = kmem_cache_alloc(cache, GFP_KERNEL);
+			assert_non_null(object);
+			*(slab_of(object)->order == preferred.order ? &made_large : &made_small) += 1;
+			assert_sound(slab_model_add(&model, object, 2000, 0, rng_next(&rng)));
+		} else if (model.count) {
+			size_t victim = rng_below(&rng, model.count);
+			void *object = model.live[victim].start;
+			assert_sound(slab_model_remove(&model, victim));
+			kmem_cache_free(cache, object);
+		}
+		cache->preferred = preferred;
+		assert_sound(slab_check());
+	}
+	assert_at_least(made_small, 10);
+	assert_at_least(made_large, 10);
+	while (model.count) {
+		void *object = model.live[0].start;
+		assert_sound(slab_model_remove(&model, 0));
+		kmem_cache_free(cache, object);
+	}
+	assert_sound(slab_check());
+	end_caches();
+}
+
+static void failing_to_get_a_large_slab_refuses_nothing(void)
+{
+	need_injected_failures();
+	struct kmem_cache *cache = make("test-optional", 4096, 0, 0, NULL);
+
+	leave_single_frames();
+	for (unsigned nth = 1; nth <= 3; nth++) { /* the object, the small slab's frame, its descriptor */
+		fault_inject_arm(nth);
+		void *object = kmem_cache_alloc(cache, GFP_KERNEL | __GFP_NOWARN);
+		bool delivered = fault_inject_disarm();
+		assert_int_equal(!object, delivered);
+		if (object)
+			kmem_cache_free(cache, object);
+		assert_sound(slab_check());
+	}
+	hold(cache, 1);
+	assert_int_equal(slab_of(held[0])->order, 0);
+	drop_all(cache);
+	hoard_release(&hoard);
+	end_caches();
 }
 
 static void odd_sizes_round_up_and_keep_their_name_and_size(void)
@@ -263,7 +407,7 @@ static void odd_sizes_round_up_and_keep_their_name_and_size(void)
 static void empty_slabs_beyond_the_reserve_return_at_once(void)
 {
 	struct kmem_cache *cache = make("test-return", 256, 0, 0, NULL);
-	unsigned per_slab = slab_capacity(cache);
+	unsigned per_slab = slab_preferred_capacity(cache);
 
 	hold(cache, 5 * per_slab);
 	assert_int_equal(cache->nr_slabs, 5);
@@ -271,7 +415,8 @@ static void empty_slabs_beyond_the_reserve_return_at_once(void)
 	drop_all(cache);
 	assert_int_equal(cache->nr_slabs, SLAB_EMPTY_KEPT);
 	assert_int_equal(cache->nr_empty, SLAB_EMPTY_KEPT);
-	assert_at_least(nr_free_pages(), free_before + (5 - SLAB_EMPTY_KEPT) * (1UL << cache->order));
+	assert_at_least(nr_free_pages(),
+	                free_before + (5 - SLAB_EMPTY_KEPT) * (1UL << cache->preferred.order));
 	end_caches();
 }
 
@@ -301,7 +446,7 @@ static void shrinking_returns_what_is_empty_and_says_how_much(void)
 	assert_int_equal(cache->nr_slabs, 1);
 	size_t free_before = nr_free_pages();
 	size_t frames = kmem_cache_shrink(cache);
-	assert_at_least(frames, 1UL << cache->order);
+	assert_at_least(frames, 1UL << cache->preferred.order);
 	assert_int_equal(nr_free_pages() - free_before, frames);
 	assert_int_equal(cache->nr_slabs, 0);
 	assert_int_equal(kmem_cache_shrink(cache), 0);
@@ -334,7 +479,7 @@ static void reclaim_returns_every_caches_empty_slabs(void)
 static void partial_slabs_are_used_before_empty_ones(void)
 {
 	struct kmem_cache *cache = make("test-partial", 1024, 0, 0, NULL);
-	unsigned per_slab = slab_capacity(cache);
+	unsigned per_slab = slab_preferred_capacity(cache);
 
 	hold(cache, 2 * per_slab);
 	/* The first slab becomes empty, the second keeps all but one. */
@@ -402,10 +547,11 @@ static void a_refused_allocation_leaves_no_trace_whichever_step_fails(void)
 static void a_batch_is_all_or_nothing_whichever_step_fails(void)
 {
 	need_injected_failures();
-	struct kmem_cache *cache = make_cached("test-all-or-none", 900, 0, 0, NULL);
-	size_t count = 5 * slab_capacity(cache);
+	struct kmem_cache *cache = make_cached("test-all-or-none", 500, 0, 0, NULL);
+	size_t count = 5 * slab_preferred_capacity(cache);
 	unsigned refused = 0;
 
+	assert_int_equal(cache->preferred.order, cache->minimal.order); /* frames can be refused */
 	for (bool done = false; !done;) {
 		reclaim_pages();
 		size_t free_before = nr_free_pages();
@@ -502,7 +648,8 @@ static void a_pointer_into_an_object_is_reported_with_its_start(void)
 	                "kmem_cache_free: %p is 119 bytes inside free object %u of cache test-inside at %p%s",
 	                dead + 119, slot_of(dead), dead, IS_DEBUG ? ", freed by *" : ""),
 	        kmem_cache_free(cache, dead + 119));
-	char *end = slab_of(live)->base + cache->slots * cache->slot_size; /* where one more would begin */
+	char *end = slab_of(live)->base +
+	            cache->preferred.slots * cache->slot_size; /* where one more would begin */
 	expect_panic(
 	        expected("kmem_cache_free: %p is behind the last object of a slab of cache test-inside", end),
 	        kmem_cache_free(cache, end));
@@ -651,7 +798,7 @@ static void a_long_batch_with_an_object_listed_twice_is_reported(void)
 	assert_int_equal(kmem_cache_alloc_bulk(cache, GFP_KERNEL, COUNT, held), COUNT);
 	void *last = held[COUNT - 1];
 	void *gone = held[COUNT - 1] =
-	        held[slab_capacity(cache)]; /* of the second slab: one empty slab is kept */
+	        held[slab_preferred_capacity(cache)]; /* of the second slab: one empty slab is kept */
 	expect_panic(expected("kmem_cache_free_bulk: %p is not an allocated object (a free page)", gone),
 	             kmem_cache_free_bulk(cache, COUNT, held));
 	assert_sound(slab_check());
@@ -663,12 +810,12 @@ static void a_long_batch_with_an_object_listed_twice_is_reported(void)
 /* The debug build's poison, as what was read from a freed object. The freed descriptor of the slab before says the same. */
 static void a_batch_with_a_wild_pointer_behind_a_slab_that_is_gone_is_reported(void)
 {
-	struct kmem_cache *cache = make("test-batch-wild", PAGE_SIZE, 0, 0, NULL);
+	struct kmem_cache *cache = make("test-batch-wild", SLAB_OBJECT_MAX, 0, 0, NULL);
 	void *batch[SLAB_EMPTY_KEPT + 2];
 	enum { OBJECTS = ARRAY_SIZE(batch) - 1 };
 
 	assert_int_equal(kmem_cache_alloc_bulk(cache, GFP_KERNEL, OBJECTS, batch), OBJECTS);
-	assert_int_equal(slab_capacity(cache), 1);
+	assert_int_equal(slab_preferred_capacity(cache), 1);
 	batch[OBJECTS] = (void *)(POISON_FREE * 0x0101010101010101UL);
 	expect_panic("kmem_cache_free_bulk: 0x6b6b6b6b6b6b6b6b is not an allocated object (*",
 	             kmem_cache_free_bulk(cache, OBJECTS + 1, batch));
@@ -873,7 +1020,7 @@ static void a_pointer_is_described_by_object_cache_and_distance(void)
 	assert_matches(describe(object), expected("free object %u of cache test-words%s", slot,
 	                                          IS_DEBUG ? ", freed by *" : ""));
 	const struct slab *slab = slab_of(object);
-	assert_string_equal(describe(slab->base + slab_bytes(cache) - 1),
+	assert_string_equal(describe(slab->base + slab->bytes - 1),
 	                    "unused end of a slab of cache test-words");
 	assert_string_equal(describe(slab_of(slab)->base), "descriptor in a slab of cache slab");
 	assert_string_equal(describe(&slab), "no");
@@ -899,7 +1046,7 @@ static void the_figures_of_a_cache_are_what_was_done_with_it(void)
 {
 	struct kmem_cache *cache = make("test-figures", 500, 0, 0, NULL);
 	char name[] = "test-figures";
-	unsigned per_slab = slab_capacity(cache);
+	unsigned per_slab = slab_preferred_capacity(cache);
 
 	hold(cache, per_slab + 1);
 	nr_seen = 0;
@@ -908,7 +1055,7 @@ static void the_figures_of_a_cache_are_what_was_done_with_it(void)
 	assert_int_equal(seen.object_size, 500);
 	assert_int_equal(seen.slot_size, 504);
 	assert_int_equal(seen.objects_per_slab, per_slab);
-	assert_int_equal(seen.pages_per_slab, 1UL << cache->order);
+	assert_int_equal(seen.pages_per_slab, 1UL << cache->preferred.order);
 	assert_int_equal(seen.active_objects, per_slab + 1);
 	assert_int_equal(seen.total_objects, 2 * per_slab);
 	assert_int_equal(seen.slabs, 2);
@@ -967,13 +1114,28 @@ static void the_verifier_notices_broken_geometry(void)
 {
 	struct kmem_cache *cache;
 
-	breakable(&cache);
+	struct slab *slab = breakable(&cache);
 	EXPECT_BROKEN(cache->object_size, 505, "S1: cache test-break: slots of 504 bytes for objects of 505");
-	EXPECT_BROKEN(cache->slots, 0, "S1: cache test-break: 0 slots in a block of order 0");
-	EXPECT_BROKEN(cache->slots, 6, "S1: cache test-break: 6 slots of 504 bytes in 4096 bytes");
-	EXPECT_BROKEN(cache->slots, 9, "S1: cache test-break: 9 slots of 504 bytes in 4096 bytes");
+	EXPECT_BROKEN(cache->minimal.slots, 0, "S1: cache test-break: 0 slots in a block of order 0");
+	EXPECT_BROKEN(cache->minimal.slots, 6, "S1: cache test-break: 6 slots of 504 bytes in 4096 bytes");
+	EXPECT_BROKEN(cache->preferred.slots, 9, "S1: cache test-break: 9 slots of 504 bytes in 4096 bytes");
+	struct slab_shape large = {.slots = 16, .order = 1};
+	EXPECT_BROKEN(cache->minimal, large,
+	              "S1: cache test-break prefers slabs of order 0, and makes do with order 1");
 	EXPECT_BROKEN(cache->reciprocal, cache->reciprocal - 1,
 	              "S1: cache test-break: 0x* is not the reciprocal of 504");
+	EXPECT_BROKEN(
+	        slab->slots, 7,
+	        "S1: cache test-break: slab at * has 7 slots, 8 of them objects, in 4096 bytes of order 0");
+	EXPECT_BROKEN(
+	        slab->capacity, 7,
+	        "S1: cache test-break: slab at * has 8 slots, 7 of them objects, in 4096 bytes of order 0");
+	EXPECT_BROKEN(slab->order, 1, "S1: cache test-break: slab at * in 4096 bytes of order 1");
+	EXPECT_BROKEN(slab->bytes, 8192, "S1: cache test-break: slab at * in 8192 bytes of order 0");
+	EXPECT_BROKEN(slab->slot_size, 512,
+	              "S1: cache test-break: slab at * has slots of 512 bytes, reciprocal 0x*");
+	EXPECT_BROKEN(slab->reciprocal, slab->reciprocal + 1,
+	              "S1: cache test-break: slab at * has slots of 504 bytes, reciprocal 0x*");
 	mend(cache);
 }
 
@@ -1003,14 +1165,17 @@ static void the_verifier_notices_a_wrong_bitmap(void)
 	struct kmem_cache *cache;
 	struct slab *slab = breakable(&cache);
 
-	EXPECT_BROKEN(slab->free[0], slab->free[0] ^ 1,
+	EXPECT_BROKEN(slab_bitmap(slab)[0], slab_bitmap(slab)[0] ^ 1,
 	              expected("S3: cache test-break: slab at %p counts 5 free slots, its bitmap 6",
 	                       (void *)slab->base));
 	EXPECT_BROKEN(slab->free_words, 0x81,
 	              expected("S3: cache test-break: slab at %p: free_words is wrong about word 7",
 	                       (void *)slab->base));
+	EXPECT_BROKEN(slab->state[8], SLOT_LIVE,
+	              expected("S3: cache test-break: slab at %p: where its slots end, state 1",
+	                       (void *)slab->base));
 	/* One bit moved behind the last slot: the count still fits. */
-	EXPECT_BROKEN(slab->free[0], (slab->free[0] & (slab->free[0] - 1)) | 1ULL << 63,
+	EXPECT_BROKEN(slab_bitmap(slab)[0], (slab_bitmap(slab)[0] & (slab_bitmap(slab)[0] - 1)) | 1ULL << 63,
 	              expected("S3: cache test-break: slab at %p: slot 63 is no object, but free",
 	                       (void *)slab->base));
 	mend(cache);
@@ -1044,15 +1209,15 @@ static void the_verifier_notices_a_stray_descriptor(void)
 	/* The descriptor's twin at an address where no descriptor can be. */
 	struct slab *twin = (struct slab *)held[1];
 
-	home->free[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
+	slab_bitmap(home)[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
 	const char *said = slab_check();
-	home->free[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
+	slab_bitmap(home)[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
 	assert_non_null(said);
 	/* The descriptor cache is older and checked first: its own bitmap gives it away. */
 	assert_matches(said, "S3: cache slab: slab at *");
 
 	/* Free in a consistent way: only S5 can tell. */
-	home->free[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
+	slab_bitmap(home)[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
 	uint8_t free_words = home->free_words;
 	home->free_words |= 1U << slot / BITS_PER_WORD;
 	home->state[slot] = SLOT_FREE;
@@ -1077,7 +1242,7 @@ static void the_verifier_notices_a_stray_descriptor(void)
 	home->nr_free--;
 	home->state[slot] = SLOT_LIVE;
 	home->free_words = free_words;
-	home->free[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
+	slab_bitmap(home)[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
 	assert_non_null(said);
 	assert_matches(said, expected("S5: cache *: descriptor %p is free", (void *)slab));
 
@@ -1103,6 +1268,10 @@ static void the_verifier_notices_wrong_counts(void)
 	EXPECT_BROKEN(cache->nr_slabs, 0, "S6: cache test-break counts 0 slabs, its lists hold more");
 	EXPECT_BROKEN(cache->nr_slabs, 2, "S6: cache test-break counts 2 slabs, its lists hold 1");
 	EXPECT_BROKEN(cache->nr_empty, 1, "S6: cache test-break counts 1 empty slabs, its list holds 0");
+	EXPECT_BROKEN(cache->nr_objects, 9,
+	              "S6: cache test-break counts 9 objects in 1 pages, its slabs have 8 in 1");
+	EXPECT_BROKEN(cache->nr_pages, 2,
+	              "S6: cache test-break counts 8 objects in 2 pages, its slabs have 8 in 1");
 	EXPECT_BROKEN(cache->nr_active, 4, "S6: cache test-break counts 4 objects handed out, its slabs 3");
 	mend(cache);
 }
@@ -1111,19 +1280,18 @@ static void the_verifier_notices_too_many_empty_slabs(void)
 {
 	struct kmem_cache *cache = make("test-break", 2048, 0, 0, NULL);
 
-	/* Two slabs of two objects; the second is emptied while the first is out of sight. */
-	hold(cache, 4);
-	kmem_cache_free(cache, held[0]);
-	kmem_cache_free(cache, held[1]);
+	/* Two slabs; the second is emptied while the first is out of sight. */
+	size_t per_slab = slab_preferred_capacity(cache);
+	hold(cache, 2 * per_slab);
+	kmem_cache_free_bulk(cache, per_slab, held);
 	cache->nr_empty = 0;
-	kmem_cache_free(cache, held[2]);
-	kmem_cache_free(cache, held[3]);
+	kmem_cache_free_bulk(cache, per_slab, held + per_slab);
 	nr_held = 0;
 	cache->nr_empty = 2;
 	const char *said = slab_check();
 	assert_non_null(said);
 	assert_matches(said, "S6: cache test-break keeps 2 empty slabs");
-	assert_at_least(kmem_cache_shrink(cache), 2);
+	assert_at_least(kmem_cache_shrink(cache), 2UL << cache->preferred.order);
 	mend(cache);
 }
 
@@ -1360,6 +1528,10 @@ static const struct test_case cases[] = {
         TEST_CASE(objects_are_aligned_as_asked),
         TEST_CASE(powers_of_two_are_aligned_to_themselves),
         TEST_CASE(no_size_wastes_more_than_an_eighth_of_a_slab),
+        TEST_CASE(every_byte_of_a_slab_is_in_the_slot_that_division_says),
+        TEST_CASE(where_memory_is_in_pieces_slabs_are_small),
+        TEST_CASE(a_cache_of_large_and_small_slabs_agrees_with_the_model),
+        TEST_CASE(failing_to_get_a_large_slab_refuses_nothing),
         TEST_CASE(odd_sizes_round_up_and_keep_their_name_and_size),
         TEST_CASE(empty_slabs_beyond_the_reserve_return_at_once),
         TEST_CASE(one_object_in_and_out_costs_no_slab),

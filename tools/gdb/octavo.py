@@ -131,11 +131,10 @@ class slabinfo(Command):
     def invoke(self, argument, from_tty):
         print("# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : <slabs> <empty>")
         for cache in entries(value("caches"), "struct kmem_cache", "link"):
-            per_slab = int(cache["slots"]) - int(cache["first_slot"])
-            slabs = int(cache["nr_slabs"])
+            per_slab = int(cache["preferred"]["slots"]) - int(cache["first_slot"])
             print(
-                f"{cache['name'].string():18} {int(cache['nr_active']) - cached_objects(cache):6} {slabs * per_slab:6} {int(cache['object_size']):6}"
-                f" {per_slab:4} {1 << int(cache['order']):4} : {slabs:6} {int(cache['nr_empty']):6}"
+                f"{cache['name'].string():18} {int(cache['nr_active']) - cached_objects(cache):6} {int(cache['nr_objects']):6} {int(cache['object_size']):6}"
+                f" {per_slab:4} {1 << int(cache['preferred']['order']):4} : {int(cache['nr_slabs']):6} {int(cache['nr_empty']):6}"
             )
 
 
@@ -178,7 +177,7 @@ class describe(Command):
         words = f"direct map, frame {pfn:#x} in a {kind} block of order {int(page['order'])} at frame {head:#x}"
         if kind == "slab":
             slab = page["owner"].cast(gdb.lookup_type("struct slab").pointer())
-            slot, past = divmod(DIRECTMAP + physical - int(slab["base"]), int(slab["cache"]["slot_size"]))
+            slot, past = divmod(DIRECTMAP + physical - int(slab["base"]), int(slab["slot_size"]))
             return f"{words}: slot {slot} of cache {slab['cache']['name'].string()}, {past} bytes past its start"
         return words if kind == "free" else f"{words} from {code_name(page['caller'])}"
 

@@ -74,8 +74,10 @@ bool slab_describe(const void *pointer, struct printer *out);
 
 struct slab_stats {
 	char name[CACHE_NAME_MAX];
-	size_t object_size, slot_size, objects_per_slab, pages_per_slab;
-	size_t active_objects, total_objects, slabs, empty_slabs;
+	size_t object_size, slot_size;
+	size_t objects_per_slab,
+	        pages_per_slab; /* as preferred; where memory is in pieces, slabs are smaller */
+	size_t active_objects, total_objects, slabs, empty_slabs, pages;
 	size_t cached_objects;                   /* free ones in magazines */
 	size_t magazine_rounds, depot_magazines; /* how many fit one; full ones that belong to no CPU */
 };
