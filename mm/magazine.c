@@ -18,7 +18,7 @@
  *     depot.empty, no more than DEPOT_MAGAZINES_MAX of either.
  * G2  Each round is an object that its slab handed out and whose state is SLOT_FREE; it is in one magazine only.
  * G3  `loaded` and `previous` are magazines of this CPU and this cache, or no_magazine.
- * G4  As many objects of magazine_cache are live as there are magazines.
+ * G4  As many objects of the magazine caches are live as there are magazines.
  *
  * Interrupts. Push and pop on the loaded magazine are restartable sequences (<arch/cpu_stack.h>) that begin by reading
  * which magazine that is; a handler may come at any instruction. All else that touches a CPU's magazines runs on that CPU
@@ -59,10 +59,10 @@ static void swap(struct cpu_slab *own)
 
 void magazines_init(struct kmem_cache *cache)
 {
-	uint64_t rounds =
-	        max_u64(MAGAZINE_ROUNDS_MIN, min_u64(MAGAZINE_ROUNDS_MAX, 32768 / cache->slot_size));
+	uint64_t rounds = max_u64(MAGAZINE_ROUNDS_MIN,
+	                          min_u64(MAGAZINE_ROUNDS_MAX, MAGAZINE_OBJECT_BYTES / cache->slot_size));
 
-	/* What one CPU may keep of a cache: at most 64 KiB, but of the largest objects 14. */
+	/* What one CPU may keep of a cache: at most 64 KiB, but of the largest objects 14. The depot: four times that. */
 	cache->magazine_size =
 	        cache->flags & SLAB_NOMAGAZINE ? 0 : (uint32_t)(rounds * sizeof(struct cpu_pair));
 	spin_lock_init(&cache->depot.lock, "depot", RANK_DEPOT);
@@ -76,7 +76,8 @@ void magazines_init(struct kmem_cache *cache)
 static struct cpu_magazine *magazine_create(const struct kmem_cache *cache)
 {
 	fault_inject_suspend();
-	struct cpu_magazine *magazine = slab_alloc_internal(&magazine_cache, GFP_NOWAIT | __GFP_NOWARN);
+	struct cpu_magazine *magazine =
+	        slab_alloc_internal(magazine_cache_of(cache), GFP_NOWAIT | __GFP_NOWARN);
 	fault_inject_resume();
 
 	if (magazine)
@@ -243,7 +244,7 @@ static struct cpu_pair take_masked(struct kmem_cache *cache)
 		size_t room = own->loaded->size / sizeof(struct cpu_pair);
 		size_t taken = slab_take(cache, room, own->loaded->pairs);
 		own->loaded->used = (uint32_t)(taken * sizeof(struct cpu_pair));
-		cpu_count(COUNT_SLAB_REFILLS, 1);
+		cpu_count(COUNT_SLAB_REFILLS, taken != 0);
 	}
 	return cpu_magazine_pop(&own->loaded);
 }

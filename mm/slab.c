@@ -22,8 +22,8 @@
  * so, and says so.
  *
  * Descriptors are objects themselves, of two caches (a small one for slabs of up to 64 slots) whose slabs keep their own
- * descriptor in slot 0, where its only neighbours are descriptors. These two, the cache of caches and the cache of
- * magazines are static and have no magazines: here the cycle dissolves.
+ * descriptor in slot 0, where its only neighbours are descriptors. These two, the cache of caches and the two of magazines
+ * are static and have no magazines: here the cycle dissolves.
  *
  * Large slabs cost less: to make one and to give it back is a share of each of its objects. So a cache prefers slabs of eight
  * objects or more, up to order 3, the largest that CPUs have page lists for; and makes do with the smallest where memory is in
@@ -67,7 +67,8 @@
 #include <mm/page_alloc.h>
 #include "slab_internal.h"
 
-struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], kmem_cache_cache, magazine_cache;
+struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], magazine_caches[MAGAZINE_CACHES],
+        kmem_cache_cache;
 struct mutex caches_mutex = MUTEX_INIT("cache list");
 struct list_head caches = LIST_HEAD_INIT(caches);
 static uint64_t next_cache_id; /* (caches_mutex) */
@@ -93,25 +94,26 @@ static void refile_locked(struct kmem_cache *cache, struct slab *slab)
 	list_move(&slab->link, &cache->slabs[fill]);
 }
 
-/* Up to `count` of the slab's free slots, the lowest; how many. pre: it has one */
+/* Up to `count` of the slab's free slots, the lowest; how many. */
 static size_t take_from_locked(struct kmem_cache *cache, struct slab *slab, size_t count,
                                struct cpu_pair *rounds)
 {
 	uint64_t *bitmap = slab_bitmap(slab);
-	size_t taken = 0;
+	size_t taken = min_u64(count, slab->nr_free);
+	const struct cpu_pair *end = rounds + taken;
 
 	DEBUG_ASSERT(spin_is_held(&cache->lock));
-	do {
+	while (rounds < end) {
 		unsigned word = lowest_bit(slab->free_words);
 		uint64_t free = bitmap[word];
 		do {
-			rounds[taken++] = slab_round(slab, word * BITS_PER_WORD + lowest_bit(free));
+			*rounds++ = slab_round(slab, word * BITS_PER_WORD + lowest_bit(free));
 			free &= free - 1;
-		} while (free && taken < count);
+		} while (free && rounds < end);
 		bitmap[word] = free;
 		if (!free)
-			slab->free_words &= ~(1U << word);
-	} while (slab->free_words && taken < count);
+			slab->free_words &= (uint8_t) ~(1U << word);
+	}
 	slab->nr_free -= (uint16_t)taken;
 	cache->nr_active += taken;
 	refile_locked(cache, slab);
@@ -139,36 +141,51 @@ static void unlist_locked(struct kmem_cache *cache, struct slab *slab)
 	cache->nr_pages -= 1UL << slab->order;
 }
 
-/*
- * The first of `count` rounds and those after it that are of the same slab: how many. One that is there already, or not
- * free, stays away and goes to *wrong. A slab that becomes one empty slab too many goes to `surplus`.
- */
-static size_t put_run_locked(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds,
-                             struct list_head *surplus, const struct cpu_pair **wrong)
+/* False if the round's object is there already, or not free. */
+static ALWAYS_INLINE bool set_free_locked(struct slab *slab, uint64_t *bitmap, struct cpu_pair round)
 {
-	struct slab *slab = round_slab(rounds[0]);
+	size_t slot = (size_t)((uint8_t *)round.second - slab->state);
+	uint64_t *word = &bitmap[slot / BITS_PER_WORD], bit = 1ULL << slot % BITS_PER_WORD;
+
+	if (unlikely((*word & bit) || *(uint8_t *)round.second != SLOT_FREE))
+		return false;
+	if (!*word)
+		slab->free_words |= (uint8_t)(1U << slot / BITS_PER_WORD);
+	*word |= bit;
+	return true;
+}
+
+/*
+ * The first of the rounds and those after it that are of the same slab: how many. While the lock is held the slab cannot go, so
+ * that to lie in it takes no look at a frame's entry. A round that is refused stays away and goes to *wrong. A slab that becomes
+ * one empty slab too many goes to `surplus`.
+ */
+static ALWAYS_INLINE size_t put_run_locked(struct kmem_cache *cache, const struct cpu_pair *rounds,
+                                           const struct cpu_pair *end, struct list_head *surplus,
+                                           const struct cpu_pair **wrong)
+{
+	struct slab *slab = round_slab(*rounds);
 	uint64_t *bitmap = slab_bitmap(slab);
-	size_t run = 0, put = 0;
+	const struct cpu_pair *round = rounds;
+	size_t put = 0;
 
 	DEBUG_ASSERT(spin_is_held(&cache->lock));
 	do {
-		unsigned slot = round_slot(slab, rounds[run]);
-		if (unlikely(bit_test(bitmap, slot) || slab->state[slot] != SLOT_FREE)) {
-			*wrong = &rounds[run];
-			continue;
-		}
-		bit_set(bitmap, slot);
-		slab->free_words |= 1U << slot / BITS_PER_WORD;
-		put++;
-	} while (++run < count && round_slab(rounds[run]) == slab);
+		if (likely(set_free_locked(slab, bitmap, *round)))
+			put++;
+		else
+			*wrong = round;
+	} while (++round < end && slab_covers(slab, round->first));
 	slab->nr_free += (uint16_t)put;
 	cache->nr_active -= put;
-	refile_locked(cache, slab);
-	if (unlikely(cache->nr_empty > SLAB_EMPTY_KEPT)) {
-		unlist_locked(cache, slab);
-		list_add(&slab->link, surplus);
+	if (unlikely(slab->nr_free == put || slab->nr_free == slab->capacity)) {
+		refile_locked(cache, slab);
+		if (unlikely(cache->nr_empty > SLAB_EMPTY_KEPT)) {
+			unlist_locked(cache, slab);
+			list_add(&slab->link, surplus);
+		}
 	}
-	return run;
+	return (size_t)(round - rounds);
 }
 
 /* ---- Debug contents ------------------------------------------------------------------------------------ */
@@ -383,13 +400,13 @@ size_t slab_take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds
 size_t slab_put(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds)
 {
 	struct list_head surplus = LIST_HEAD_INIT(surplus);
-	const struct cpu_pair *wrong = NULL;
+	const struct cpu_pair *wrong = NULL, *end = rounds + count;
 
 	if (!count)
 		return 0;
 	irqflags_t flags = spin_lock_irqsave(&cache->lock);
-	for (size_t done = 0; done < count;)
-		done += put_run_locked(cache, count - done, rounds + done, &surplus, &wrong);
+	while (rounds < end)
+		rounds += put_run_locked(cache, rounds, end, &surplus, &wrong);
 	spin_unlock_irqrestore(&cache->lock, flags);
 	if (unlikely(wrong))
 		slab_report_returned_twice(*wrong);
@@ -941,6 +958,12 @@ static void init_descriptor_cache(unsigned which, const char *name, unsigned roo
 	cache_publish(cache);
 }
 
+static void init_magazine_cache(unsigned which, const char *name, size_t bytes)
+{
+	cache_init(&magazine_caches[which], name, bytes, 0, SLAB_INTERNAL | SLAB_HWCACHE_ALIGN, NULL);
+	cache_publish(&magazine_caches[which]);
+}
+
 void slab_init(void)
 {
 	list_init(&caches);
@@ -950,8 +973,8 @@ void slab_init(void)
 	cache_init(&kmem_cache_cache, "kmem_cache",
 	           sizeof(struct kmem_cache) + cpus_possible() * sizeof(struct cpu_slab), 0,
 	           SLAB_INTERNAL | SLAB_HWCACHE_ALIGN, NULL);
-	cache_init(&magazine_cache, "magazine", MAGAZINE_BYTES, 0, SLAB_INTERNAL | SLAB_HWCACHE_ALIGN, NULL);
 	cache_publish(&kmem_cache_cache);
-	cache_publish(&magazine_cache);
+	init_magazine_cache(MAGAZINES_SMALL, "magazine", MAGAZINE_SMALL_BYTES);
+	init_magazine_cache(MAGAZINES_LARGE, "magazine-large", MAGAZINE_LARGE_BYTES);
 	register_shrinker(&slab_shrinker);
 }

@@ -228,7 +228,7 @@ static const char *check_magazine(const struct kmem_cache *cache, const struct c
 {
 	const struct slab *home = slab_of(magazine);
 
-	CHECK(home && home->cache == &magazine_cache && magazine->size == cache->magazine_size &&
+	CHECK(home && home->cache == magazine_cache_of(cache) && magazine->size == cache->magazine_size &&
 	              magazine->used <= magazine->size && magazine->used % sizeof(struct cpu_pair) == 0,
 	      "S9: cache %s: %p is no magazine of it, or holds %u of %u bytes", cache->name,
 	      (const void *)magazine, magazine->used, magazine->size);
@@ -289,7 +289,7 @@ static const char *check_magazines(const struct kmem_cache *cache, struct census
 
 static const char *check_conservation(const struct census *census)
 {
-	size_t descriptors = 0;
+	size_t descriptors = 0, magazines = 0;
 
 	for (unsigned i = 0; i < DESCRIPTOR_CACHES; i++)
 		descriptors += slab_descriptor_caches[i].nr_active;
@@ -299,8 +299,10 @@ static const char *check_conservation(const struct census *census)
 	CHECK(kmem_cache_cache.nr_active + STATIC_CACHES == census->caches,
 	      "S7: %zu caches are live, but %zu are listed", kmem_cache_cache.nr_active + STATIC_CACHES,
 	      census->caches);
-	CHECK(magazine_cache.nr_active == census->magazines, "S7: %zu magazines are live, but %zu are in use",
-	      magazine_cache.nr_active, census->magazines);
+	for (unsigned i = 0; i < MAGAZINE_CACHES; i++)
+		magazines += magazine_caches[i].nr_active;
+	CHECK(magazines == census->magazines, "S7: %zu magazines are live, but %zu are in use", magazines,
+	      census->magazines);
 	return NULL;
 }
 

@@ -28,10 +28,12 @@ enum {
 	SLAB_INTERNAL = 1 << 16, /* cache flag: the objects are the slab layer's own */
 	SLAB_SMALL_SLOTS = 64,   /* most caches' slabs have no more; they get by with a small descriptor */
 
-	MAGAZINE_BYTES = 512,
-	MAGAZINE_ROUNDS_MAX = (MAGAZINE_BYTES - sizeof(struct cpu_magazine)) / sizeof(struct cpu_pair),
+	MAGAZINE_SMALL_BYTES = 512,  /* 31 rounds: for objects above 1 KiB */
+	MAGAZINE_LARGE_BYTES = 2048, /* 127 */
+	MAGAZINE_ROUNDS_MAX = (MAGAZINE_LARGE_BYTES - sizeof(struct cpu_magazine)) / sizeof(struct cpu_pair),
 	MAGAZINE_ROUNDS_MIN = 7,
-	DEPOT_MAGAZINES_MAX = 8, /* full ones, and empty ones, that a cache keeps for any CPU */
+	MAGAZINE_OBJECT_BYTES = 32768, /* in one magazine, unless the least rounds are more */
+	DEPOT_MAGAZINES_MAX = 8,       /* full ones, and empty ones, that a cache keeps for any CPU */
 
 	BULK_RUN = 32, /* objects that kmem_cache_free_bulk() retires before it gives them back */
 };
@@ -128,8 +130,10 @@ struct kmem_cache {
 
 /* The caches that the others stand on, and all of them, oldest first. */
 enum { DESCRIPTORS_SMALL, DESCRIPTORS_LARGE, DESCRIPTOR_CACHES };
-enum { STATIC_CACHES = DESCRIPTOR_CACHES + 2 };
-extern struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], kmem_cache_cache, magazine_cache;
+enum { MAGAZINES_SMALL, MAGAZINES_LARGE, MAGAZINE_CACHES };
+enum { STATIC_CACHES = DESCRIPTOR_CACHES + MAGAZINE_CACHES + 1 };
+extern struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], magazine_caches[MAGAZINE_CACHES],
+        kmem_cache_cache;
 extern struct mutex caches_mutex;
 extern struct list_head caches; /* (caches_mutex) */
 
@@ -214,6 +218,13 @@ static inline struct kmem_cache *slab_descriptor_cache_of(const struct kmem_cach
 static inline void *slab_caller(const struct slab *slab, unsigned slot)
 {
 	return (void *)(intptr_t)(int32_t)slab_callers(slab)[slot];
+}
+
+/* Whose objects are the magazines of this cache. */
+static inline struct kmem_cache *magazine_cache_of(const struct kmem_cache *cache)
+{
+	size_t bytes = sizeof(struct cpu_magazine) + cache->magazine_size;
+	return &magazine_caches[bytes <= MAGAZINE_SMALL_BYTES ? MAGAZINES_SMALL : MAGAZINES_LARGE];
 }
 
 /* An object with its state at hand is a round. pre: `object` is the start of an object of `slab` */

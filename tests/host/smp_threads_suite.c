@@ -257,7 +257,7 @@ static void live_and_look(void *context)
 	}
 	while (__atomic_load_n(&lives_left, __ATOMIC_ACQUIRE))
 		slab_for_each_cache(look, &most);
-	assert_at_most(most, OBJECTS);
+	assert_at_most(most, 2 * OBJECTS); /* a magazine may be seen in two places, garbage in none */
 }
 
 static void caches_may_be_looked_at_while_magazines_come_and_go(void)

@@ -252,7 +252,7 @@ void scene_starved(struct kmem_cache *cache)
 	reclaim_pages();
 	hoard_take(&hoard, GFP_ATOMIC, 0);
 	assert_int_equal(own_slab(cache)->loaded->size, 0);
-	assert_int_equal(magazine_cache.nr_slabs, 0);
+	assert_int_equal(magazine_cache_of(cache)->nr_slabs, 0);
 	assert_at_least(cache->nr_objects, cache->nr_active + 8);
 }
 
