@@ -93,65 +93,76 @@ static void *refuse_too_large(size_t size, gfp_t gfp, uintptr_t caller)
 	return NULL;
 }
 
-static NOINLINE void *alloc_unusual(size_t size, gfp_t gfp, uintptr_t caller)
+static NOINLINE void *alloc_any(size_t size, gfp_t gfp, uintptr_t caller)
 {
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (size > KMALLOC_MAX_SIZE)
 		return refuse_too_large(size, gfp, caller);
-	return alloc_large(size, gfp, caller);
-}
-
-static ALWAYS_INLINE void *alloc_any(size_t size, gfp_t gfp, uintptr_t caller)
-{
-	if (likely(size - 1 < KMALLOC_MAX_CACHE_SIZE && !(gfp & KMALLOC_ZONE_FLAGS)))
-		return slab_alloc(kmalloc_caches[kmalloc_index(size)], gfp, caller);
-	return alloc_unusual(size, gfp, caller);
+	if (size > KMALLOC_MAX_CACHE_SIZE || gfp & KMALLOC_ZONE_FLAGS)
+		return alloc_large(size, gfp, caller);
+	return slab_alloc(kmalloc_caches[kmalloc_index(size)], gfp, caller);
 }
 
 void *kmalloc_any(size_t size, gfp_t gfp)
 {
+	struct cpu_pair round;
+
+	if (likely(size - 1 < KMALLOC_MAX_CACHE_SIZE && slab_is_plain(gfp) &&
+	           slab_pop(kmalloc_caches[kmalloc_index(size)], &round)))
+		return slab_issue(round);
 	return alloc_any(size, gfp, CALLER_ADDRESS);
 }
 
 /* ---- The way back -------------------------------------------------------------------------------------- */
 
-/* The frame entry of an allocated object, PAGE_SLAB or PAGE_KMALLOC at its first byte; panics for anything else. */
-static ALWAYS_INLINE struct page *decode(const void *pointer, const char *call)
+/* Panics unless the frame entry, slab_page_of(pointer), is PAGE_SLAB, or PAGE_KMALLOC and the pointer its first byte. */
+static void judge(const struct page *page, const void *pointer, const char *call)
 {
-	struct page *page = slab_page_of(pointer);
-
-	if (likely(page && page->type == PAGE_SLAB))
-		return page;
-	if (unlikely(!page || page->type != PAGE_KMALLOC || !is_aligned((uintptr_t)pointer, PAGE_SIZE)))
+	if (page && page->type == PAGE_SLAB)
+		return;
+	if (!page || page->type != PAGE_KMALLOC || !is_aligned((uintptr_t)pointer, PAGE_SIZE))
 		slab_report_foreign(call, pointer);
-	return page;
 }
 
 static size_t usable_size(const void *pointer, const char *call)
 {
-	struct page *page = decode(pointer, call);
+	struct page *page = slab_page_of(pointer);
 
+	judge(page, pointer, call);
 	if (page->type == PAGE_KMALLOC)
 		return large_size(page);
 	return kmem_cache_size(slab_live_object_cache(page, pointer, call));
 }
 
-static ALWAYS_INLINE void free_any(const void *pointer, const char *call, uintptr_t caller)
+/* pre: `page` is slab_page_of(pointer) */
+static NOINLINE void free_decoded(const void *pointer, struct page *page, const char *call, uintptr_t caller)
 {
-	struct page *page = decode(pointer, call);
-
-	if (likely(page->type == PAGE_SLAB))
+	if (is_zero_or_null(pointer))
+		return;
+	judge(page, pointer, call);
+	if (page->type == PAGE_SLAB)
 		slab_free(page, (void *)pointer, call, caller);
 	else if (unlikely(!free_large(page)))
 		slab_report_foreign(call, pointer);
 }
 
+static void free_any(const void *pointer, const char *call, uintptr_t caller)
+{
+	free_decoded(pointer, slab_page_of(pointer), call, caller);
+}
+
 void kfree(const void *pointer)
 {
-	if (unlikely(is_zero_or_null(pointer)))
-		return;
-	free_any(pointer, "kfree", CALLER_ADDRESS);
+	struct page *page = slab_page_of(pointer);
+	struct slab *slab;
+	struct cpu_pair round;
+
+	if (likely(page && page->type == PAGE_SLAB) &&
+	    likely(slab_retire(slab = page->owner, (void *)pointer, &round, CALLER_ADDRESS)))
+		slab_push(slab->cache, round);
+	else
+		free_decoded(pointer, page, "kfree", CALLER_ADDRESS);
 }
 
 void kfree_sensitive(const void *pointer)

@@ -15,7 +15,7 @@
  * object in a magazine is handed out: its bit is clear. That it is free all the same is what its state says.
  *
  * Nothing the allocator believes lies where an object could overwrite it, so every free of a wrong pointer is
- * noticed: pointer → frame's entry → descriptor → slot → state. slab_page_of() and slab_find_live() ask these questions
+ * noticed: pointer → frame's entry → descriptor → slot → state. slab_page_of() and slab_find() ask these questions
  * once; what follows trusts the answer. The state is a byte that only its object's holder writes, so that
  * asking and answering needs neither lock nor atomic instruction; two CPUs that free one object within the same few
  * instructions both find it live, and then the second of its two allocations, or of its two returns to the slab, finds it
@@ -77,7 +77,7 @@ _Static_assert(SLAB_OBJECT_MAX << SLAB_WASTE_SHIFT <= PAGE_SIZE << SLAB_ORDER_MA
 _Static_assert((int)SLAB_ORDER_MAX < (int)GROUP_ORDER,
                "all entries of a slab's block are written: page.h, P3");
 _Static_assert(SLAB_WORDS <= 8, "free_words has a bit per word");
-_Static_assert(sizeof(struct cpu_slab) == 64 && offsetof(struct kmem_cache, cpu) % 64 <= 48,
+_Static_assert(sizeof(struct cpu_slab) == CACHE_LINE && offsetof(struct kmem_cache, cpu) % 64 <= 48,
                "a CPU finds its magazines with one cache line");
 
 /* ---- Slots of a slab: the cache's lock is held --------------------------------------------------------- */
@@ -224,11 +224,11 @@ static void note_allocated(struct kmem_cache *cache, struct cpu_pair round, uint
 	slab_callers(slab)[slot] = (uint32_t)caller;
 }
 
-static void note_freed(struct slab *slab, unsigned slot, uintptr_t caller)
+void slab_note_freed(struct slab *slab, struct cpu_pair round, uintptr_t caller)
 {
 	if (slab_is_poisoned(slab->cache))
-		poison(slab_object(slab, slot), slab->cache->object_size);
-	slab_callers(slab)[slot] = (uint32_t)caller;
+		poison(round.first, slab->cache->object_size);
+	slab_callers(slab)[round_slot(slab, round)] = (uint32_t)caller;
 }
 
 /* ---- Making and destroying slabs: no lock held --------------------------------------------------------- */
@@ -424,7 +424,7 @@ void *slab_alloc_internal(struct kmem_cache *cache, gfp_t gfp)
 		grown = slab_grow(cache, gfp);
 	if (!round.first)
 		return NULL;
-	*(uint8_t *)round.second = SLOT_LIVE;
+	*(uint8_t *)round.second = SLOT_INTERNAL;
 	if (IS_DEBUG)
 		note_allocated(cache, round, CALLER_ADDRESS);
 	return round.first;
@@ -437,7 +437,7 @@ size_t slab_free_internal(void *object)
 
 	*(uint8_t *)round.second = SLOT_FREE;
 	if (IS_DEBUG)
-		note_freed(slab, round_slot(slab, round), CALLER_ADDRESS);
+		slab_note_freed(slab, round, CALLER_ADDRESS);
 	return slab_put(slab->cache, 1, &round);
 }
 
@@ -470,90 +470,40 @@ static ALWAYS_INLINE void *issue(struct kmem_cache *cache, struct cpu_pair round
 	return round.first;
 }
 
-static ALWAYS_INLINE struct cpu_magazine **loaded_magazine(struct kmem_cache *cache)
-{
-	return &cache->cpu[this_cpu_read(id)].loaded;
-}
-
 /* This CPU has none at hand. */
-static NOINLINE void *alloc_refilled(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+static void *alloc_refilled(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
 {
 	struct cpu_pair round = magazine_alloc(cache, gfp);
 	return round.first ? issue(cache, round, caller) : NULL;
 }
 
-/* pre: request_admitted() */
-static ALWAYS_INLINE void *alloc_admitted(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
+void *slab_alloc(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
 {
-	struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
+	if (!request_admitted(cache, gfp, caller))
+		return NULL;
+	struct cpu_pair round = cpu_magazine_pop(slab_loaded(cache));
 	void *object = likely(round.first) ? issue(cache, round, caller) : alloc_refilled(cache, gfp, caller);
-
 	if (unlikely(gfp & __GFP_ZERO) && object)
 		memset(object, 0, cache->object_size);
 	return object;
 }
 
-/* Flags that are to be judged, or an object that is to be zeroed. */
-static NOINLINE void *alloc_judged(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
-{
-	return likely(request_admitted(cache, gfp, caller)) ? alloc_admitted(cache, gfp, caller) : NULL;
-}
-
-/* What request_admitted() has nothing to say of, and issue() nothing to add to. */
-enum { GFP_PLAIN = __GFP_HIGHMEM | __GFP_RECLAIM | __GFP_HIGH | __GFP_NOWARN };
-
-/* No call comes back here: the fast way saves no register. */
-static ALWAYS_INLINE void *alloc_object(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
-{
-	if (unlikely((gfp & ~GFP_PLAIN) || ((gfp & __GFP_RECLAIM) && in_interrupt())))
-		return alloc_judged(cache, gfp, caller);
-	if (IS_DEBUG && !request_admitted(cache, gfp, caller))
-		return NULL;
-	struct cpu_pair round = cpu_magazine_pop(loaded_magazine(cache));
-	if (unlikely(!round.first))
-		return alloc_refilled(cache, gfp, caller);
-	return issue(cache, round, caller);
-}
-
-void *slab_alloc(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller)
-{
-	return alloc_object(cache, gfp, caller);
-}
-
 void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
 {
-	return alloc_object(cache, gfp, CALLER_ADDRESS);
+	struct cpu_pair round;
+
+	if (likely(slab_is_plain(gfp) && slab_pop(cache, &round)))
+		return slab_issue(round);
+	return slab_alloc(cache, gfp, CALLER_ADDRESS);
 }
 
 void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
 {
-	return alloc_object(cache, gfp | __GFP_ZERO, CALLER_ADDRESS);
-}
-
-/* An object of the slab stops being its holder's: here a second free of it is found out. pre: slab_find_live() */
-static ALWAYS_INLINE struct cpu_pair retire(struct slab *slab, void *object, size_t slot, uintptr_t caller)
-{
-	slab->state[slot] = SLOT_FREE;
-	if (IS_DEBUG)
-		note_freed(slab, (unsigned)slot, caller);
-	return (struct cpu_pair){object, &slab->state[slot]};
-}
-
-static ALWAYS_INLINE void free_object(struct slab *slab, void *object, const char *call, uintptr_t caller)
-{
-	struct kmem_cache *cache = slab->cache;
-	size_t slot;
-
-	if (unlikely(!slab_find_live(slab, object, &slot)))
-		slab_report_refused(call, slab, object);
-	struct cpu_pair round = retire(slab, object, slot, caller);
-	if (unlikely(!cpu_magazine_push(loaded_magazine(cache), round)))
-		magazine_free(cache, round);
+	return slab_alloc(cache, gfp | __GFP_ZERO, CALLER_ADDRESS);
 }
 
 /* The slab that `object` lies in; panics unless it is one of `cache`. */
-static ALWAYS_INLINE struct slab *decode_slab(const struct kmem_cache *cache, const void *object,
-                                              const char *call)
+static struct slab *decode_slab(const struct kmem_cache *cache, const void *object, const char *call)
 {
 	struct slab *slab = slab_of(object);
 
@@ -564,21 +514,38 @@ static ALWAYS_INLINE struct slab *decode_slab(const struct kmem_cache *cache, co
 	return slab;
 }
 
+/* What was not retired is none of the cache's live objects. */
+static NOINLINE void refuse(const struct kmem_cache *cache, const void *object, const char *call)
+{
+	slab_report_refused(call, decode_slab(cache, object, call), object);
+}
+
 void kmem_cache_free(struct kmem_cache *cache, void *object)
 {
-	if (unlikely(!object))
-		return;
-	struct slab *slab = decode_slab(cache, object, "kmem_cache_free");
-	free_object(slab, object, "kmem_cache_free", CALLER_ADDRESS);
+	struct slab *slab = slab_of(object);
+	struct cpu_pair round;
+
+	if (likely(slab && slab->cache == cache && slab_retire(slab, object, &round, CALLER_ADDRESS)))
+		slab_push(cache, round);
+	else if (object)
+		refuse(cache, object, "kmem_cache_free");
+}
+
+static NORETURN void refuse_any(const struct slab *slab, const void *pointer, const char *call)
+{
+	if (slab->cache->flags & SLAB_INTERNAL)
+		slab_report_internal(call, slab, pointer);
+	slab_report_refused(call, slab, pointer);
 }
 
 void slab_free(struct page *page, void *pointer, const char *call, uintptr_t caller)
 {
 	struct slab *slab = page->owner;
+	struct cpu_pair round;
 
-	if (unlikely(slab->cache->flags & SLAB_INTERNAL))
-		slab_report_internal(call, slab, pointer);
-	free_object(slab, pointer, call, caller);
+	if (unlikely(!slab_retire(slab, pointer, &round, caller)))
+		refuse_any(slab, pointer, call);
+	slab_push(slab->cache, round);
 }
 
 struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer, const char *call)
@@ -586,10 +553,8 @@ struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer
 	struct slab *slab = page->owner;
 	size_t slot;
 
-	if (unlikely(slab->cache->flags & SLAB_INTERNAL))
-		slab_report_internal(call, slab, pointer);
-	if (unlikely(!slab_find_live(slab, pointer, &slot)))
-		slab_report_refused(call, slab, pointer);
+	if (unlikely(!slab_find(slab, pointer, SLOT_LIVE, &slot)))
+		refuse_any(slab, pointer, call);
 	return slab->cache;
 }
 
@@ -604,7 +569,7 @@ static size_t issue_loaded(struct kmem_cache *cache, size_t count, void **object
 	size_t issued = 0;
 
 	irqflags_t flags = irq_save();
-	struct cpu_magazine *magazine = *loaded_magazine(cache);
+	struct cpu_magazine *magazine = *slab_loaded(cache);
 	size_t loaded = magazine->used / sizeof(struct cpu_pair);
 	const struct cpu_pair *round = magazine->pairs + loaded, *last = round - min_u64(count, loaded);
 	while (round > last) {
@@ -673,15 +638,13 @@ static size_t retire_run(const struct kmem_cache *cache, size_t count, void *con
 			if (unlikely(!slab || slab->cache != cache))
 				break;
 		}
-		size_t slot;
-		if (unlikely(!slab_find_live(slab, object, &slot)))
+		if (unlikely(!slab_retire(slab, object, &rounds[retired], caller)))
 			break;
-		rounds[retired] = retire(slab, object, slot, caller);
 	}
 	return retired;
 }
 
-/* What is refused in a run is judged as an object alone would be, once the others are on their way. */
+/* A mistake is reported when what comes before it is free, and of an object that may have gone with it. */
 void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects)
 {
 	static const char call[] = "kmem_cache_free_bulk";
@@ -692,10 +655,8 @@ void kmem_cache_free_bulk(struct kmem_cache *cache, size_t count, void **objects
 		size_t retired = retire_run(cache, asked, objects + done, rounds, CALLER_ADDRESS);
 		magazine_free_run(cache, retired, rounds);
 		done += retired;
-		if (unlikely(retired < asked)) {
-			void *refused = objects[done++];
-			free_object(decode_slab(cache, refused, call), refused, call, CALLER_ADDRESS);
-		}
+		if (unlikely(retired < asked))
+			refuse(cache, objects[done], call);
 	}
 }
 
@@ -829,7 +790,7 @@ void kmem_cache_destroy(struct kmem_cache *cache)
 		panic("kmem_cache_destroy: in interrupt context");
 	struct slab *home = decode_slab(&kmem_cache_cache, cache, "kmem_cache_destroy");
 	size_t slot;
-	if (!slab_find_live(home, cache, &slot))
+	if (!slab_find(home, cache, SLOT_INTERNAL, &slot))
 		slab_report_refused("kmem_cache_destroy", home, cache);
 	mutex_lock(&caches_mutex);
 	magazines_drain(cache);
@@ -884,7 +845,7 @@ bool kmem_cache_owns(const struct kmem_cache *cache, const void *object)
 	const struct slab *slab = slab_of(object);
 	size_t slot;
 
-	return slab && slab->cache == cache && slab_find_live(slab, object, &slot);
+	return slab && slab->cache == cache && slab_find(slab, object, SLOT_LIVE, &slot);
 }
 
 const char *kmem_cache_name(const struct kmem_cache *cache)

@@ -80,6 +80,7 @@ static uint64_t objects_of_word(const struct slab *slab, unsigned word)
 static const char *check_bitmap(const struct kmem_cache *cache, const struct slab *slab)
 {
 	const uint64_t *bitmap = slab_bitmap(slab);
+	uint8_t live = cache->flags & SLAB_INTERNAL ? SLOT_INTERNAL : SLOT_LIVE;
 	unsigned bits = 0;
 
 	for (unsigned word = 0; word < SLAB_WORDS; word++) {
@@ -95,8 +96,8 @@ static const char *check_bitmap(const struct kmem_cache *cache, const struct sla
 	CHECK(bits == slab->nr_free, "S3: cache %s: slab at %p counts %u free slots, its bitmap %u",
 	      cache->name, (void *)slab->base, slab->nr_free, bits);
 	for (unsigned slot = cache->first_slot; slot < slab->slots; slot++) {
-		CHECK(slab->state[slot] <= SLOT_LIVE &&
-		              (slab->state[slot] == SLOT_FREE || !bit_test(bitmap, slot)),
+		CHECK(slab->state[slot] == SLOT_FREE ||
+		              (slab->state[slot] == live && !bit_test(bitmap, slot)),
 		      "S3: cache %s: slab at %p: slot %u is %s, and has state %u", cache->name,
 		      (void *)slab->base, slot, bit_test(bitmap, slot) ? "free" : "handed out",
 		      slab->state[slot]);

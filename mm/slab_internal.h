@@ -39,7 +39,11 @@ enum {
 };
 
 /* What an object's slot says about it, at any time and without a lock: the question of every free. */
-enum slot_state { SLOT_FREE = 0 /* in its slab, or in a magazine */, SLOT_LIVE = 1 };
+enum slot_state {
+	SLOT_FREE = 0, /* in its slab, or in a magazine */
+	SLOT_LIVE = 1,
+	SLOT_INTERNAL = 2, /* live, and the slab layer's own: none that anybody may free */
+};
 
 /* Debug contents, Linux's values: free, last byte of free, handed out but never written. */
 enum { POISON_FREE = 0x6b, POISON_END = 0xa5, POISON_FRESH = 0x5a };
@@ -173,15 +177,16 @@ static inline unsigned slab_slot_at(const struct slab *slab, size_t offset)
 }
 
 /*
- * Is `pointer`, which lies in the slab, the start of a live object? Then *slot is where. Where the slots end there is at most
- * the start of one more, as waste is less than a slot; it has a state (S1), which is never live.
+ * Is `pointer`, which lies in the slab, the start of an object in this state, which is not SLOT_FREE? Then *slot is where. Where
+ * the slots end there is at most the start of one more, as waste is less than a slot; it has a state (S1), which is never live.
  */
-static ALWAYS_INLINE bool slab_find_live(const struct slab *slab, const void *pointer, size_t *slot)
+static ALWAYS_INLINE bool slab_find(const struct slab *slab, const void *pointer, enum slot_state state,
+                                    size_t *slot)
 {
 	unsigned __int128 quotient = slab_quotient(slab, (uintptr_t)pointer - (uintptr_t)slab->base);
 
 	*slot = (size_t)(quotient >> 64);
-	return (uint64_t)quotient < slab->reciprocal && slab->state[*slot] == SLOT_LIVE;
+	return (uint64_t)quotient < slab->reciprocal && slab->state[*slot] == state;
 }
 
 static inline void *slab_object(const struct slab *slab, unsigned slot)
@@ -302,19 +307,21 @@ size_t poison_find_damage(const void *object, size_t size);
 /* kmem_cache_alloc() on behalf of `caller`. pre: no internal cache */
 void *slab_alloc(struct kmem_cache *cache, gfp_t gfp, uintptr_t caller) MUST_USE;
 
-/*
- * Frees an object of whatever cache; `page` is slab_page_of(pointer) and PAGE_SLAB. `call` names the API in
- * reports.
- */
+/* Frees an object of whatever cache; `page` is slab_page_of(pointer) and PAGE_SLAB. `call` names the API in reports. */
 void slab_free(struct page *page, void *pointer, const char *call, uintptr_t caller);
 
 /* The cache of a live object; `page` as above. Panics on behalf of `call` if `pointer` is not the start of one. */
 struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer, const char *call);
 
+/* Debug build: what a freed object holds, and who freed it. */
+void slab_note_freed(struct slab *slab, struct cpu_pair round, uintptr_t caller);
+
 /* The caller's mistakes, worded in slab_report.c. No lock may be held. */
 NORETURN void slab_report_foreign(const char *call, const void *pointer);
 NORETURN void slab_report_refused(const char *call, const struct slab *slab, const void *pointer);
 NORETURN void slab_report_issued_twice(struct cpu_pair round);
+/* The same, which does not say that it never returns: else it could not be a tail call. */
+void *slab_issue_refused(struct cpu_pair round) MUST_USE;
 NORETURN void slab_report_returned_twice(struct cpu_pair round);
 NORETURN void slab_report_internal(const char *call, const struct slab *slab, const void *pointer);
 NORETURN void slab_report_other_cache(const char *call, const struct slab *slab, const void *pointer,
@@ -324,5 +331,59 @@ NORETURN void slab_report_damage(const struct slab *slab, unsigned slot, size_t 
 void slab_judge_request(const struct kmem_cache *cache, gfp_t gfp, uintptr_t caller);
 NORETURN void slab_report_live(const struct kmem_cache *cache, size_t count, void *const *first,
                                size_t nr_first);
+
+/* ---- The fast ways, for slab.c and kmalloc.c. What is rare is a tail call, so that they save no register ---- */
+
+/* Flags that nobody need judge and that ask for nothing beside an object. The debug build judges all. */
+static ALWAYS_INLINE bool slab_is_plain(gfp_t gfp)
+{
+	enum { PLAIN = __GFP_HIGHMEM | __GFP_RECLAIM | __GFP_HIGH | __GFP_NOWARN };
+
+	return !IS_DEBUG && !(gfp & ~(gfp_t)PLAIN) && (!(gfp & __GFP_RECLAIM) || !in_interrupt());
+}
+
+static ALWAYS_INLINE struct cpu_magazine **slab_loaded(struct kmem_cache *cache)
+{
+	return &((struct cpu_slab *)((char *)cache->cpu + this_cpu_read(line)))->loaded;
+}
+
+/* What this CPU has at hand; false: nothing. */
+static ALWAYS_INLINE bool slab_pop(struct kmem_cache *cache, struct cpu_pair *round)
+{
+	*round = cpu_magazine_pop(slab_loaded(cache));
+	return round->first;
+}
+
+/* The object becomes its caller's, whose flags were plain. */
+static ALWAYS_INLINE void *slab_issue(struct cpu_pair round)
+{
+	uint8_t *state = round.second;
+
+	if (unlikely(*state != SLOT_FREE))
+		return slab_issue_refused(round);
+	*state = SLOT_LIVE;
+	return round.first;
+}
+
+/* The object stops being its holder's: here a second free of it is found out. False: it is not the start of a live one. */
+static ALWAYS_INLINE bool slab_retire(struct slab *slab, void *object, struct cpu_pair *round,
+                                      uintptr_t caller)
+{
+	size_t slot;
+
+	if (unlikely(!slab_find(slab, object, SLOT_LIVE, &slot)))
+		return false;
+	slab->state[slot] = SLOT_FREE;
+	*round = (struct cpu_pair){object, &slab->state[slot]};
+	if (IS_DEBUG)
+		slab_note_freed(slab, *round, caller);
+	return true;
+}
+
+static ALWAYS_INLINE void slab_push(struct kmem_cache *cache, struct cpu_pair round)
+{
+	if (unlikely(!cpu_magazine_push(slab_loaded(cache), round)))
+		magazine_free(cache, round);
+}
 
 #endif

@@ -27,7 +27,7 @@ static struct place locate(const struct slab *slab, const void *pointer)
 	struct place place = {.slot = slot, .past = offset - (size_t)slot * slab->slot_size};
 
 	place.tail = slot >= slab->slots;
-	place.live = !place.tail && slab->state[slot] == SLOT_LIVE;
+	place.live = !place.tail && slab->state[slot] != SLOT_FREE;
 	return place;
 }
 
@@ -126,7 +126,7 @@ static NORETURN void report_free(const char *call, const struct slab *slab, unsi
 	      slab_object(slab, slot));
 }
 
-/* What slab_find_live() does not find. */
+/* What slab_find() does not find. */
 void slab_report_refused(const char *call, const struct slab *slab, const void *pointer)
 {
 	struct place place = locate(slab, pointer);
@@ -142,6 +142,11 @@ void slab_report_issued_twice(struct cpu_pair round)
 
 	panic("kmem_cache_alloc: free object %u of cache %s at %p is live: freed twice at once, or its descriptor was written over",
 	      round_slot(slab, round), slab->cache->name, round.first);
+}
+
+void *slab_issue_refused(struct cpu_pair round)
+{
+	slab_report_issued_twice(round);
 }
 
 void slab_report_returned_twice(struct cpu_pair round)

@@ -63,6 +63,7 @@ void host_cpu_enter(uint32_t id)
 	ASSERT(id < HOST_CPUS);
 	host_cpu = &host_cpus[id];
 	host_cpu->id = id;
+	host_cpu->line = (size_t)id * CACHE_LINE;
 	host_cpu->irqs_enabled = true;
 	host_cpu->interrupt_depth = host_cpu->held_locks = host_cpu->held_mutexes = 0;
 

@@ -80,6 +80,7 @@ void gdt_init(unsigned id)
 	describe(&segments[id], id);
 	load(&segments[id]);
 	cpu->id = id;
+	cpu->line = (size_t)id * CACHE_LINE;
 	cpu->self = cpu;
 	wrmsr(MSR_GS_BASE, (uintptr_t)cpu); /* after gs was loaded, which cleared it */
 }

@@ -1240,7 +1240,7 @@ static void the_verifier_notices_a_stray_descriptor(void)
 	list_move(&home->link, &slab_descriptor_caches[DESCRIPTORS_SMALL].slabs[fill]);
 	slab_descriptor_caches[DESCRIPTORS_SMALL].nr_active++;
 	home->nr_free--;
-	home->state[slot] = SLOT_LIVE;
+	home->state[slot] = SLOT_INTERNAL;
 	home->free_words = free_words;
 	slab_bitmap(home)[slot / BITS_PER_WORD] ^= 1ULL << slot % BITS_PER_WORD;
 	assert_non_null(said);

@@ -35,17 +35,13 @@ extern struct kmem_cache *kmalloc_caches[KMALLOC_CACHES];
 void kmalloc_init(void);
 
 /* Which cache serves `size`; folds to a constant for a constant size. pre: 0 < size <= KMALLOC_MAX_CACHE_SIZE */
-static ALWAYS_INLINE unsigned kmalloc_index(size_t size)
+static ALWAYS_INLINE size_t kmalloc_index(size_t size)
 {
-	if (size <= 8)
-		return 0;
-	if (size > 64 && size <= 96)
-		return 4;
-	if (size > 128 && size <= 192)
-		return 6;
-	/* 16 → 1, 32 → 2, 64 → 3, 128 → 5, 256 → 7, …, 8192 → 12 */
-	unsigned power = 64U - (unsigned)__builtin_clzll(size - 1);
-	return power <= 6 ? power - 3 : power == 7 ? 5 : power - 1;
+	static const uint8_t up_to_192[] = {0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, /* a step is 8 bytes */
+	                                    5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6};
+
+	/* 256 → 7, 512 → 8, …, 8192 → 12 */
+	return size <= 192 ? up_to_192[(size - 1) / 8] : highest_bit(size - 1);
 }
 
 void *kmalloc_any(size_t size, gfp_t gfp) MUST_USE; /* out of line: for all that is not constant and small */

@@ -5,7 +5,7 @@
 #include <lib/compiler.h>
 #include <lib/counters.h>
 
-enum { CPUS_MAX = 64, HELD_LOCKS_MAX = 8 };
+enum { CPUS_MAX = 64, HELD_LOCKS_MAX = 8, CACHE_LINE = 64 };
 
 struct page_cpu;
 struct spinlock;
@@ -17,6 +17,7 @@ struct cpu {
 	bool irqs_enabled;
 	uint64_t asked_by;      /* atomic: the CPUs whose call waits here, as an interrupt would */
 	struct page_cpu *pages; /* mm's: this CPU's own free pages; NULL until it has some */
+	size_t line;            /* id * CACHE_LINE */
 	uint64_t counters[CPU_COUNTERS];
 	const struct spinlock *held[HELD_LOCKS_MAX];
 	uintptr_t held_at[HELD_LOCKS_MAX];

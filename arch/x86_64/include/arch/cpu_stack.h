@@ -77,7 +77,7 @@ static ALWAYS_INLINE struct cpu_pair cpu_magazine_pop(struct cpu_magazine **load
 	uint64_t n;
 
 	__asm__ volatile goto(
-	        "1: movq (%[loaded]), %[magazine]\n\t"
+	        "1: movq %[loaded], %[magazine]\n\t"
 	        "movl (%[magazine]), %k[n]\n\t"
 	        "subl $16, %k[n]\n\t"
 	        "jc %l[empty]\n\t"
@@ -86,7 +86,7 @@ static ALWAYS_INLINE struct cpu_pair cpu_magazine_pop(struct cpu_magazine **load
 	        "movl %k[n], (%[magazine])\n"
 	        "2: " RESTARTABLE
 	        : [magazine] "=&r"(magazine), [n] "=&r"(n), [first] "=&r"(first), [second] "=&r"(second)
-	        : [loaded] "r"(loaded)
+	        : [loaded] "m"(*loaded)
 	        : "memory", "cc"
 	        : empty);
 	if (!first)
@@ -102,7 +102,7 @@ static ALWAYS_INLINE bool cpu_magazine_push(struct cpu_magazine **loaded, struct
 	void *first = pair.first, *second = pair.second, *magazine;
 	uint64_t n;
 
-	__asm__ volatile goto("1: movq (%[loaded]), %[magazine]\n\t"
+	__asm__ volatile goto("1: movq %[loaded], %[magazine]\n\t"
 	                      "movl (%[magazine]), %k[n]\n\t"
 	                      "cmpl 4(%[magazine]), %k[n]\n\t"
 	                      "jae %l[full]\n\t"
@@ -112,7 +112,7 @@ static ALWAYS_INLINE bool cpu_magazine_push(struct cpu_magazine **loaded, struct
 	                      "movl %k[n], (%[magazine])\n"
 	                      "2: " RESTARTABLE
 	                      : [magazine] "=&r"(magazine), [n] "=&r"(n)
-	                      : [loaded] "r"(loaded), [first] "r"(first), [second] "r"(second)
+	                      : [loaded] "m"(*loaded), [first] "r"(first), [second] "r"(second)
 	                      : "memory", "cc"
 	                      : full);
 	return true;

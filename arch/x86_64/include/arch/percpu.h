@@ -8,7 +8,7 @@
 #include <lib/compiler.h>
 #include <lib/counters.h>
 
-enum { CPUS_MAX = 64, HELD_LOCKS_MAX = 8 };
+enum { CPUS_MAX = 64, HELD_LOCKS_MAX = 8, CACHE_LINE = 64 };
 
 struct page_cpu;
 struct spinlock;
@@ -18,6 +18,7 @@ struct cpu {
 	uint32_t id;              /* 0 is the CPU that booted */
 	uint32_t interrupt_depth; /* nesting of handlers; trap.asm counts it. Offset asserted there */
 	struct page_cpu *pages;   /* mm's: this CPU's own free pages; NULL until it has some */
+	size_t line; /* id * CACHE_LINE: where its element is in an array of one line for each CPU */
 	uint64_t counters[CPU_COUNTERS];
 	uint32_t held_mutexes;
 	/* Debug build: the spinlocks this CPU holds, in order of taking; and the code addresses where it took them. */
@@ -35,7 +36,7 @@ static inline struct cpu *this_cpu(void)
 	return cpu;
 }
 
-/* A field that is constant once the CPU runs, in one instruction: id or pages. */
+/* A field that is constant once the CPU runs, in one instruction: id, pages or line. */
 #define this_cpu_read(field)                                                                   \
 	({                                                                                     \
 		__typeof__(this_cpu()->field) value_;                                          \
