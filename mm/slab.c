@@ -272,10 +272,12 @@ static void slab_init_objects(struct slab *slab)
 {
 	struct kmem_cache *cache = slab->cache;
 
+	if (!cache->ctor && !IS_DEBUG)
+		return;
 	for (unsigned slot = cache->first_slot; slot < slab->slots; slot++) {
 		if (cache->ctor)
 			cache->ctor(slab_object(slab, slot));
-		else if (IS_DEBUG)
+		else
 			poison(slab_object(slab, slot), cache->object_size);
 	}
 }
@@ -385,11 +387,25 @@ bool slab_grow(struct kmem_cache *cache, gfp_t gfp)
 	return true;
 }
 
-size_t slab_take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds)
+static __attribute__((no_sanitize("thread"))) bool seems_empty(const struct list_head *list)
+{
+	return __atomic_load_n(&list->next, __ATOMIC_RELAXED) == list;
+}
+
+/* Without the lock: old by the time it is known, and good enough to tell that there is nothing to wait for. */
+static bool has_usable(const struct kmem_cache *cache)
+{
+	return !seems_empty(&cache->slabs[SLAB_PARTIAL]) || !seems_empty(&cache->slabs[SLAB_EMPTY]);
+}
+
+/* The two are inline for the slab layer's own objects, which come and go one by one. */
+static ALWAYS_INLINE size_t take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds)
 {
 	struct slab *slab;
 	size_t taken = 0;
 
+	if (!has_usable(cache))
+		return 0;
 	irqflags_t flags = spin_lock_irqsave(&cache->lock);
 	while (taken < count && (slab = usable_locked(cache)))
 		taken += take_from_locked(cache, slab, count - taken, rounds + taken);
@@ -397,7 +413,7 @@ size_t slab_take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds
 	return taken;
 }
 
-size_t slab_put(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds)
+static ALWAYS_INLINE size_t put(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds)
 {
 	struct list_head surplus = LIST_HEAD_INIT(surplus);
 	const struct cpu_pair *wrong = NULL, *end = rounds + count;
@@ -413,6 +429,16 @@ size_t slab_put(struct kmem_cache *cache, size_t count, const struct cpu_pair *r
 	return destroy_all(&surplus);
 }
 
+size_t slab_take(struct kmem_cache *cache, size_t count, struct cpu_pair *rounds)
+{
+	return take(cache, count, rounds);
+}
+
+size_t slab_put(struct kmem_cache *cache, size_t count, const struct cpu_pair *rounds)
+{
+	return put(cache, count, rounds);
+}
+
 void *slab_alloc_internal(struct kmem_cache *cache, gfp_t gfp)
 {
 	struct cpu_pair round = {NULL, NULL};
@@ -420,7 +446,7 @@ void *slab_alloc_internal(struct kmem_cache *cache, gfp_t gfp)
 
 	if (fault_injected(gfp))
 		return NULL;
-	while (!slab_take(cache, 1, &round) && grown)
+	while (!take(cache, 1, &round) && grown)
 		grown = slab_grow(cache, gfp);
 	if (!round.first)
 		return NULL;
@@ -438,7 +464,7 @@ size_t slab_free_internal(void *object)
 	*(uint8_t *)round.second = SLOT_FREE;
 	if (IS_DEBUG)
 		slab_note_freed(slab, round, CALLER_ADDRESS);
-	return slab_put(slab->cache, 1, &round);
+	return put(slab->cache, 1, &round);
 }
 
 /* ---- Objects ------------------------------------------------------------------------------------------- */
