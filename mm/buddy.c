@@ -384,16 +384,17 @@ static ALWAYS_INLINE void free_frames(struct buddy *buddy, uint32_t n, uint32_t 
 }
 
 /*
- * How many blocks of 2^order frames there may be at most from n on in one direction, in our span and in n's group: the entries
- * of one group are all written, or all but the first are not.
+ * How many blocks of 2^order frames there may be at most from n on in one direction: in our span, and as far as one block tells
+ * that the next one's entry is written. Those of a group are all written if one inside it is; so are the first entries of a
+ * section's groups.
  */
 static ALWAYS_INLINE size_t run_limit(const struct buddy *buddy, uint32_t n, unsigned order, bool downward)
 {
-	uint32_t group = n & ~(GROUP_FRAMES - 1U);
+	uint32_t reach = order < GROUP_ORDER ? GROUP_FRAMES : SECTION_FRAMES, first = n & ~(reach - 1);
 
 	if (downward)
-		return ((n - (buddy->start > group ? buddy->start : group)) >> order) + 1;
-	return (min_u64(buddy->end, group + GROUP_FRAMES) - n) >> order;
+		return ((n - (buddy->start > first ? buddy->start : first)) >> order) + 1;
+	return (min_u64(buddy->end, (uint64_t)first + reach) - n) >> order;
 }
 
 /* A run's first `blocks` from n on, their entries PAGE_NONE already (P4: most of them are absorbed). */
@@ -465,22 +466,23 @@ const struct page *buddy_free_cached(struct buddy *buddy, unsigned order, size_t
 }
 
 /* The same of a chain. */
-static ALWAYS_INLINE size_t free_chained_run(struct buddy *buddy, size_t count, uint32_t *head)
+static ALWAYS_INLINE size_t free_chained_run(struct buddy *buddy, unsigned order, size_t count,
+                                             uint32_t *head)
 {
-	struct page *page = &buddy->array.frames[*head];
-	uint32_t n = *head, next = page->next;
+	struct page *const frames = buddy->array.frames;
+	uint32_t n = *head, next = frames[n].next, at = n;
 	bool downward = next < n;
-	size_t limit = min_u64(count, run_limit(buddy, n, 0, downward)), run = 0;
+	uint32_t step = downward ? -(1U << order) : 1U << order;
+	size_t limit = min_u64(count, run_limit(buddy, n, order, downward)), run = 0;
 
-	for (int step = downward ? -1 : 1;;) {
-		next = page->next;
-		page_set_head(page, PAGE_NONE, 0);
-		page += step;
-		if (++run == limit || page != &buddy->array.frames[next] || !page_is_head(page, PAGE_HELD, 0))
-			break;
-	}
+	do {
+		next = frames[at].next;
+		page_set_head(&frames[at], PAGE_NONE, 0);
+		at += step;
+		run++;
+	} while (run < limit && next == at && page_is_head(&frames[at], PAGE_HELD, order));
 	*head = next;
-	free_run(buddy, n, 0, run, downward);
+	free_run(buddy, n, order, run, downward);
 	return run;
 }
 
@@ -490,12 +492,12 @@ size_t buddy_free_chain(struct buddy *buddy, uint32_t *head, size_t count, enum 
 
 	*misuse = BUDDY_OK;
 	for (unsigned run = 0; run < BUDDY_ROUND && done < count; run++) {
-		if (unlikely(!is_held_block(buddy, *head, 0))) {
-			if (!buddy->array.frames[*head].order)
-				*misuse = classify(buddy, *head, 0);
+		unsigned order = buddy->array.frames[*head].order;
+		if (unlikely(!is_held_block(buddy, *head, order))) {
+			*misuse = classify(buddy, *head, order);
 			return done;
 		}
-		done += free_chained_run(buddy, count - done, head);
+		done += free_chained_run(buddy, order, count - done, head);
 	}
 	return done;
 }

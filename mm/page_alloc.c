@@ -816,37 +816,37 @@ void free_pages_bulk(size_t count, struct page **pages)
 	release_bulk("free_pages_bulk", count, pages);
 }
 
-/* From the front of the list, in one lock round of its first frame's zone: whether there was any. */
-static bool release_chain(struct page_list *list)
+/* From the front of the list, in one lock round of its first block's zone. */
+static void release_chain(struct page_list *list)
 {
 	struct zone *zone = zone_of(pfn(list->head));
 	struct mistake mistake = {.misuse = BUDDY_OK};
 	enum buddy_misuse misuse;
 
 	irqflags_t flags = spin_lock_irqsave(&zone->lock);
-	for (uint32_t n = list->head, i = 0; IS_DEBUG && i < list->count; n = pfn_to_page(pfn(n))->next, i++)
+	size_t count = min_u64(list->count, FREE_BATCH);
+	for (uint32_t n = list->head, i = 0; IS_DEBUG && i < count; n = pfn_to_page(pfn(n))->next, i++)
 		DEBUG_ASSERT(!pfn_to_page(pfn(n))->unflushed);
-	size_t freed = buddy_free_chain(&zone->buddy, &list->head, min_u64(list->count, FREE_BATCH), &misuse);
+	size_t freed = buddy_free_chain(&zone->buddy, &list->head, count, &misuse);
 	list->count -= freed;
 	if (unlikely(misuse && !(misuse == BUDDY_OUTSIDE && freed))) /* else perhaps another zone's */
-		mistake = describe_mistake(misuse, pfn(list->head), 0);
+		mistake = describe_mistake(misuse, pfn(list->head), pfn_to_page(pfn(list->head))->order);
 	spin_unlock_irqrestore(&zone->lock, flags);
 	if (unlikely(mistake.misuse))
 		report_mistake("free_page_list", &mistake);
-	return freed;
 }
 
 void free_page_list(struct page_list *list)
 {
 	size_t by_one = list->count <= BULK_BY_ONE ? list->count : min_u64(list->count, list_room());
 
-	while (list->head != PFN_NONE) {
-		if (!by_one && release_chain(list))
-			continue;
+	while (by_one && pfn_to_page(pfn(list->head))->order < CPU_LIST_ORDERS) {
 		struct page *page = page_list_take(list);
 		release(page, page->order, "free_page_list");
-		by_one -= by_one > 0;
+		by_one--;
 	}
+	while (list->count)
+		release_chain(list);
 }
 
 void register_shrinker(struct shrinker *shrinker)

@@ -397,25 +397,27 @@ static void put_some(struct rng *rng, uint32_t n)
 	put_many(count);
 }
 
-/* Held blocks chained in the order of pages[], up to the first that is no single frame. */
+/* Held blocks chained in the order of pages[]. */
 static void put_chained(size_t count)
 {
 	enum buddy_misuse misuse;
 	uint32_t head = count ? number_of(pages[0]) : PFN_NONE;
-	size_t singles = 0, done = 0, freed;
+	size_t done = 0;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		pages[i]->next = i + 1 < count ? number_of(pages[i + 1]) : PFN_NONE;
-	for (; singles < count && !pages[singles]->order; singles++)
-		buddy_model_free(&model, number_of(pages[singles]), 0);
-	while ((freed = buddy_free_chain(&world, &head, count - done, &misuse)))
+		buddy_model_free(&model, number_of(pages[i]), pages[i]->order);
+	}
+	while (done < count) {
+		size_t freed = buddy_free_chain(&world, &head, count - done, &misuse);
+		assert_int_equal(misuse, BUDDY_OK);
+		assert_true(freed >= min_u64(count - done, BUDDY_ROUND));
 		done += freed;
-	assert_int_equal(done, singles);
-	assert_int_equal(misuse, BUDDY_OK);
-	assert_int_equal(head, done < count ? number_of(pages[done]) : PFN_NONE);
+	}
+	assert_int_equal(head, PFN_NONE);
 }
 
-/* The same from n on: single frames mostly. */
+/* The same from n on. */
 static void put_some_chained(struct rng *rng, uint32_t n)
 {
 	bool downward = rng_below(rng, 2);
@@ -702,7 +704,7 @@ static void what_is_not_cached_as_it_should_be_is_left_alone_by_a_drain(void)
 	check_world();
 }
 
-static void a_chain_comes_back_up_to_what_is_no_single_frame(void)
+static void a_chain_comes_back_up_to_the_first_mistake(void)
 {
 	enum buddy_misuse misuse;
 	uint32_t head;
@@ -715,22 +717,26 @@ static void a_chain_comes_back_up_to_what_is_no_single_frame(void)
 	put_chained(600); /* across the border of a group */
 	check_world();
 	for (unsigned i = 0; i < 70; i++)
-		pages[69 - i] = take(0);
-	pages[20] = take(2);
+		pages[69 - i] = take(i % 5 == 4 ? 2 : 0);
 	put_chained(70);
 	check_world();
+	for (unsigned i = 0; i < 4; i++)
+		pages[i] = take(9); /* larger than a group: across groups */
+	put_chained(4);
+	check_world();
 
-	/* The 41st belongs to another layer. */
-	for (unsigned i = 21; i < 69; i++)
+	for (unsigned i = 0; i < 70; i++)
+		pages[i] = take(0);
+	for (unsigned i = 0; i < 69; i++)
 		pages[i]->next = number_of(pages[i + 1]);
-	page_set_type(pages[61], PAGE_SLAB);
-	head = number_of(pages[21]);
-	assert_int_equal(buddy_free_chain(&world, &head, 49, &misuse), 40);
+	page_set_type(pages[40], PAGE_SLAB);
+	head = number_of(pages[0]);
+	assert_int_equal(buddy_free_chain(&world, &head, 70, &misuse), 40);
 	assert_int_equal(misuse, BUDDY_WRONG_TYPE);
-	assert_int_equal(head, number_of(pages[61]));
-	for (unsigned i = 21; i < 61; i++)
+	assert_int_equal(head, number_of(pages[40]));
+	for (unsigned i = 0; i < 40; i++)
 		buddy_model_free(&model, number_of(pages[i]), 0);
-	page_set_type(pages[61], PAGE_HELD);
+	page_set_type(pages[40], PAGE_HELD);
 	check_world();
 }
 
@@ -1150,7 +1156,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_larger_block_is_not_cut_for_the_smaller_part_of_a_list),
         TEST_CASE(who_held_a_block_last_is_remembered_while_a_list_keeps_it),
         TEST_CASE(what_is_not_cached_as_it_should_be_is_left_alone_by_a_drain),
-        TEST_CASE(a_chain_comes_back_up_to_what_is_no_single_frame),
+        TEST_CASE(a_chain_comes_back_up_to_the_first_mistake),
         TEST_CASE(bulk_from_blocks_never_cut_writes_their_groups),
         TEST_CASE(every_mistake_is_told_apart_and_changes_nothing),
         TEST_CASE(what_is_no_frame_ends_a_bulk_free),

@@ -99,8 +99,8 @@ size_t buddy_free_bulk(struct buddy *buddy, size_t count, struct page *const *pa
                        enum buddy_misuse *misuse) MUST_USE;
 
 /*
- * The same for frames that are chained through their entries (struct page_list), up to the first that is no single one, to
- * be told by its entry's order. *head is then what is left of the chain. pre: the chain leads to entries
+ * The same for blocks that are chained through their entries (struct page_list), each of the order that its entry says: how
+ * many blocks. *head is then what is left of the chain. pre: the chain leads to entries that are written
  */
 size_t buddy_free_chain(struct buddy *buddy, uint32_t *head, size_t count,
                         enum buddy_misuse *misuse) MUST_USE;
