@@ -421,13 +421,15 @@ static ALWAYS_INLINE size_t free_first_run(struct buddy *buddy, enum page_type t
 		merge_and_link(buddy, n, order);
 		return 1;
 	}
-	size_t limit = min_u64(count, run_limit(buddy, n, order, downward)), run = 0;
+	size_t limit = min_u64(count, run_limit(buddy, n, order, downward)), run = 1;
 
-	do {
-		page_set_head(page, PAGE_NONE, 0);
+	page_set_head(page, PAGE_NONE, 0);
+	for (; run < limit; run++) {
 		page += step;
-		run++;
-	} while (run < limit && pages[run] == page && page_is_head(page, type, order));
+		if (pages[run] != page || !page_is_head(page, type, order))
+			break;
+		page_set_head(page, PAGE_NONE, 0);
+	}
 	free_run(buddy, n, order, run, downward);
 	return run;
 }

@@ -189,12 +189,18 @@ static uint32_t ripe(const struct zone *zone, unsigned order, const struct cpu_s
 {
 	uint32_t batch = page_cpu_batch(zone, order);
 
-	for (uint32_t count = batch; count && count < list->count; count--) {
-		const struct page *last = list->items[count - 1], *next = list->items[count];
-		const struct page *upper = last > next ? last : next, *lower = last > next ? next : last;
-		if (upper != lower + (1UL << order) || is_aligned(page_to_pfn(upper).raw, batch << order))
-			return count;
-	}
+	if (batch >= list->count)
+		return batch;
+	const struct page *last = list->items[batch - 1], *next = list->items[batch];
+	ptrdiff_t step = next - last, size = 1L << order;
+	if (step != size && step != -size)
+		return batch;
+
+	/* The buddy's block of a batch that `last` is in: so many of its blocks has the run brought up to here, if all. */
+	uint32_t place = (uint32_t)(page_to_pfn(last).raw & ((batch << order) - 1)) >> order;
+	uint32_t brought = step > 0 ? place + 1 : batch - place;
+	if (brought < batch && list->items[batch - brought] == last - (brought - 1) * step)
+		return batch - brought;
 	return batch;
 }
 
