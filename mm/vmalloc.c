@@ -103,62 +103,62 @@ static size_t frames_take(struct page **pages, size_t count, const struct reques
 	return got;
 }
 
-/* Some new blocks, of `left` pages at most; what is too small for a block, or for what there is no block, is single frames. */
-struct batch {
-	struct page *blocks[FILL_BATCH];
-	size_t nr;    /* blocks, */
-	size_t pages; /* of so many pages */
-};
-
-/* A block costs what a frame does. They are to be had as long as there are some at hand: *limit is the order to begin with. */
-static ALWAYS_INLINE void blocks_take(struct batch *batch, size_t left, unsigned *limit,
-                                      const struct request *want)
+/*
+ * Blocks of `left` pages at most; how many pages, and *nr blocks. A block costs what a frame does, and is to be had as long
+ * as there is one at hand: *limit is the order to begin with. What is too small for a block, or for what there is none, is
+ * single frames: they are the caller's to take.
+ */
+static ALWAYS_INLINE size_t blocks_take(struct page **blocks, size_t *nr, size_t left, unsigned *limit,
+                                        const struct request *want)
 {
 	gfp_t gfp = AT_HAND_GFP(want->gfp);
+	size_t pages = 0;
 
-	while (left > 1 && *limit && batch->nr < FILL_BATCH) {
-		unsigned order = (unsigned)min_u64(*limit, log2_floor(left));
+	for (*nr = 0; left - pages > 1 && *limit && *nr < FILL_BATCH;) {
+		unsigned order = (unsigned)min_u64(*limit, log2_floor(left - pages));
 		struct page *block = alloc_pages(gfp, order);
 		if (unlikely(!block)) {
 			*limit = order - 1;
 			continue;
 		}
-		batch->blocks[batch->nr++] = block;
-		batch->pages += 1UL << order;
-		left -= 1UL << order;
+		blocks[(*nr)++] = block;
+		pages += 1UL << order;
 	}
+	return pages;
 }
 
-static void batch_give(struct batch *batch)
+static void blocks_give(struct page *const *blocks, size_t nr)
 {
-	struct page_list frames = PAGE_LIST_INIT;
+	struct page_list list = PAGE_LIST_INIT;
 
-	for (size_t i = 0; i < batch->nr; i++)
-		page_list_add(&frames, batch->blocks[i]);
-	free_page_list(&frames);
+	for (size_t i = 0; i < nr; i++)
+		page_list_add(&list, blocks[i]);
+	free_page_list(&list);
 }
 
-/* A batch of new blocks at `at`, `left` pages at most; NULL, or what there was none of. */
-static ALWAYS_INLINE const char *fill_batch(struct batch *batch, struct vmap_area *area, vaddr_t at,
-                                            size_t left, unsigned *limit, const struct request *want)
+/* *left pages or less, from new blocks, at `at`: *left is how many. NULL, or what there was none of. */
+static ALWAYS_INLINE const char *fill_batch(struct vmap_area *area, vaddr_t at, size_t *left, unsigned *limit,
+                                            const struct request *want)
 {
-	batch->nr = batch->pages = 0;
-	blocks_take(batch, left, limit, want);
-	size_t singles = min_u64(left - batch->pages, FILL_BATCH - batch->nr);
-	size_t got = singles ? frames_take(batch->blocks + batch->nr, singles, want) : 0;
-	batch->nr += got;
-	batch->pages += got;
+	struct page *blocks[FILL_BATCH];
+	size_t nr, pages = blocks_take(blocks, &nr, *left, limit, want);
+	size_t singles = min_u64(*left - pages, FILL_BATCH - nr);
+	size_t got = singles ? frames_take(blocks + nr, singles, want) : 0;
+
+	nr += got;
+	pages += got;
 	if (unlikely(got < singles)) {
-		batch_give(batch);
+		blocks_give(blocks, nr);
 		return "no frames";
 	}
-	for (size_t i = 0; i < batch->nr; i++)
-		frame_own(area, batch->blocks[i]);
-	if (unlikely(!map_blocks(vrange_sized(at, batch->pages << PAGE_SHIFT), batch->blocks, want))) {
-		frames_disown(batch->blocks, batch->nr);
-		batch_give(batch);
+	for (size_t i = 0; i < nr; i++)
+		frame_own(area, blocks[i]);
+	if (unlikely(!map_blocks(vrange_sized(at, pages << PAGE_SHIFT), blocks, want))) {
+		frames_disown(blocks, nr);
+		blocks_give(blocks, nr);
 		return "no page-table page";
 	}
+	*left = pages;
 	return NULL;
 }
 
@@ -181,28 +181,23 @@ static bool fill_large(struct vmap_area *area, vaddr_t at, const struct request 
 static const char *area_fill(struct vmap_area *area, const struct request *want)
 {
 	vaddr_t at = vaddr(area_data_start(area));
-	size_t left = area_data_pages(area);
-	const char *lacking = NULL;
+	size_t left = area_data_pages(area), count;
+	unsigned limit = VM_BLOCK_ORDER;
 	bool large =
 	        want->large_align; /* until there is no block: then there is none for the next one either */
 
-	unsigned limit = VM_BLOCK_ORDER;
-	struct batch batch;
-
 	/* Invariant: every data page below `at` is filled. */
-	while (left && !lacking) {
-		size_t count = LARGE_PAGES;
-		bool may_be_large = large && left >= count && is_aligned(at.raw, LARGE_SIZE);
-		if (may_be_large)
-			large = fill_large(area, at, want);
-		if (!may_be_large || !large) {
-			lacking = fill_batch(&batch, area, at, left, &limit, want);
-			count = batch.pages;
-		}
-		at = vaddr_add(at, count << PAGE_SHIFT);
-		left -= count;
+	for (; left; at = vaddr_add(at, count << PAGE_SHIFT), left -= count) {
+		count = LARGE_PAGES;
+		if (unlikely(large) && left >= count && is_aligned(at.raw, LARGE_SIZE) &&
+		    (large = fill_large(area, at, want)))
+			continue;
+		count = left;
+		const char *lacking = fill_batch(area, at, &count, &limit, want);
+		if (unlikely(lacking))
+			return lacking;
 	}
-	return lacking;
+	return NULL;
 }
 
 /*
