@@ -452,7 +452,7 @@ static ALWAYS_INLINE size_t write_leaves(pte_t *slot, uint64_t raw, uint64_t ste
 	return done;
 }
 
-static size_t map_contiguous(struct map_job *job, pte_t *first, unsigned level, size_t count)
+static ALWAYS_INLINE size_t map_contiguous(struct map_job *job, pte_t *first, unsigned level, size_t count)
 {
 	uint64_t size = pt_level_size(level);
 	size_t done = write_leaves(first, pte_leaf(paddr(job->pa), job->prot, level).raw, size, count);
@@ -479,7 +479,7 @@ static ALWAYS_INLINE size_t write_pages(pte_t *slot, struct page *const *pages, 
 	return done;
 }
 
-static size_t map_pages(struct map_job *job, pte_t *first, size_t count)
+static ALWAYS_INLINE size_t map_pages(struct map_job *job, pte_t *first, size_t count)
 {
 	size_t done = write_pages(first, job->pages, job->prot.raw, count);
 
@@ -487,7 +487,7 @@ static size_t map_pages(struct map_job *job, pte_t *first, size_t count)
 	return done;
 }
 
-static size_t map_blocks(struct map_job *job, pte_t *first, size_t count)
+static ALWAYS_INLINE size_t map_blocks(struct map_job *job, pte_t *first, size_t count)
 {
 	struct page *const *blocks = job->pages;
 	size_t into = job->into, done = 0, written, run;
@@ -517,6 +517,12 @@ static ALWAYS_INLINE size_t map_leaves(struct map_job *job, pte_t *first, unsign
 	                                            : map_blocks(job, first, count);
 	job->va += done * pt_level_size(level);
 	return done;
+}
+
+/* For the long way, where one copy does for all sources. */
+static NOINLINE size_t map_leaves_of(struct map_job *job, pte_t *first, unsigned level, size_t count)
+{
+	return map_leaves(job, first, level, count);
 }
 
 static enum map_result map_level(struct map_job *job, pte_t *table, unsigned level, uint64_t last,
@@ -552,7 +558,7 @@ static enum map_result map_level(struct map_job *job, pte_t *table, unsigned lev
 	while (job->va <= last) {
 		pte_t *e = &table[pt_index(vaddr(job->va), level)];
 		size_t fit = map_leaves_fit(job, level, last);
-		size_t done = fit ? map_leaves(job, e, level, fit) : 0;
+		size_t done = fit ? map_leaves_of(job, e, level, fit) : 0;
 		*added += done;
 		if (done)
 			continue;
@@ -608,18 +614,22 @@ static NORETURN void report_conflict(const char *call, const struct map_job *job
 	panic("%s: 0x%lx is already mapped to 0x%lx", call, job->va, existing.pa.raw);
 }
 
-static ALWAYS_INLINE bool map_range(const char *call, struct map_job *job, struct vrange va)
+static ALWAYS_INLINE bool map_range(const char *call, struct map_job job, struct vrange va)
 {
 	enum map_result result;
 
 	if (va.start.raw == va.end.raw)
 		return true;
 	irqflags_t flags = irq_save();
-	if (unlikely(!map_in_table(job, va.end.raw - 1, &result) || result != MAP_DONE))
-		result = map_locked(job, va, result);
+	if (likely(map_in_table(&job, va.end.raw - 1, &result) && result == MAP_DONE)) {
+		irq_restore(flags);
+		return true;
+	}
+	struct map_job rest = job; /* so that `job` has no address, and lives in registers */
+	result = map_locked(&rest, va, result);
 	irq_restore(flags);
 	if (unlikely(result == MAP_CONFLICT))
-		report_conflict(call, job);
+		report_conflict(call, &rest);
 	return result == MAP_DONE;
 }
 
@@ -633,7 +643,7 @@ bool pagetable_map(struct pagetable *pt, struct vrange va, paddr_t pa, pgprot_t 
 	DEBUG_ASSERT(max_level >= 1 && max_level <= PT_LEAF_LEVELS);
 	struct map_job job = {
 	        .pt = pt, .va = va.start.raw, .pa = pa.raw, .prot = prot, .max_level = max_level};
-	return map_range("pagetable_map", &job, va);
+	return map_range("pagetable_map", job, va);
 }
 
 bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *pages, size_t count,
@@ -644,7 +654,7 @@ bool pagetable_map_pages(struct pagetable *pt, vaddr_t va, struct page *const *p
 	pagetable_require_prot("pagetable_map_pages", va, prot);
 	struct map_job job = {
 	        .pt = pt, .va = va.raw, .pages = pages, .prot = prot, .max_level = 1, .source = MAP_PAGES};
-	return map_range("pagetable_map_pages", &job, range);
+	return map_range("pagetable_map_pages", job, range);
 }
 
 bool pagetable_map_blocks(struct pagetable *pt, struct vrange va, struct page *const *blocks, pgprot_t prot)
@@ -657,7 +667,7 @@ bool pagetable_map_blocks(struct pagetable *pt, struct vrange va, struct page *c
 	                      .prot = prot,
 	                      .max_level = 1,
 	                      .source = MAP_BLOCKS};
-	return map_range("pagetable_map_blocks", &job, va);
+	return map_range("pagetable_map_blocks", job, va);
 }
 
 /* ---- Unmapping ---- */
