@@ -152,7 +152,8 @@ void vunmap(const void *address);
 
 /*
  * The frame behind a mapped vmalloc address, page by page whatever the leaf, or NULL (pfn 0 for none is never a vmalloc
- * frame). Of a 2 MiB block only the first frame's entry says whose it is.
+ * frame). Frames behind an area are blocks, of up to 8 or of 512: only the first one's entry says whose they are
+ * (page_find_block()).
  */
 struct page *vmalloc_to_page(const void *address);
 unsigned long vmalloc_to_pfn(const void *address);
