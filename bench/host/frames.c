@@ -11,7 +11,14 @@
 #include <mm/buddy.h>
 #include "host_bench.h"
 
-enum { FRAMES = 65536, FRAME_NONE = UINT32_MAX, TURN = 256, HELD_MAX = 49152, ORDER_MAX = 9 };
+enum {
+	FRAMES = 65536,
+	FRAME_NONE = UINT32_MAX,
+	TURN = 256,
+	HELD_MAX = 49152,
+	HELD_MIXED = 4096,
+	ORDER_MAX = 9
+};
 
 static struct {
 	uint32_t (*alloc)(unsigned order);
@@ -182,11 +189,6 @@ static struct measured run_batch(const struct host_row *row, uint64_t least_ns)
 	return repeat(least_ns, TURN, batch_turn, NULL);
 }
 
-struct churn {
-	unsigned live;
-	uint32_t random;
-};
-
 static uint64_t churn_turn(void *context)
 {
 	struct churn *churn = context;
@@ -220,7 +222,7 @@ static const struct host_row rows[] = {
         {.name = "order0.batch", .run = run_batch, .order = RANDOM},
         {.name = "order0.churn", .run = run_churn, .live = HELD_MAX},
         {.name = "mixed.batch", .run = run_batch, .order = RANDOM, .mixed = true},
-        {.name = "mixed.churn", .run = run_churn, .live = 4096, .mixed = true},
+        {.name = "mixed.churn", .run = run_churn, .live = HELD_MIXED, .mixed = true},
 };
 
 const struct contender frame_contenders[] = {

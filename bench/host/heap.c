@@ -92,11 +92,6 @@ static struct measured run_batch(const struct host_row *row, uint64_t least_ns)
 	return repeat(least_ns, TURN, batch_turn, NULL);
 }
 
-struct churn {
-	unsigned live;
-	uint32_t random;
-};
-
 static uint64_t churn_turn(void *context)
 {
 	struct churn *churn = context;

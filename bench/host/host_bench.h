@@ -77,4 +77,10 @@ static ALWAYS_INLINE uint32_t pick(uint32_t *random, uint32_t bound)
 	return (uint32_t)((uint64_t)xorshift32(random) * bound >> 32);
 }
 
+/* What a row that replaces one of `live` things at random goes by. */
+struct churn {
+	unsigned live;
+	uint32_t random;
+};
+
 #endif

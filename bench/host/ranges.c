@@ -228,11 +228,6 @@ static void tree_give(void *given)
 
 static void *live[LIVE_MAX];
 
-struct churn {
-	unsigned live;
-	uint32_t random;
-};
-
 static size_t some_size(struct churn *churn)
 {
 	return (1 + pick(&churn->random, AREA_PAGES_MAX)) * PAGE_SIZE;
