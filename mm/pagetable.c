@@ -461,9 +461,15 @@ static ALWAYS_INLINE size_t map_contiguous(struct map_job *job, pte_t *first, un
 	return done;
 }
 
-/* Likewise for a frame each. */
+/*
+ * Likewise for a frame each. An entry of the frame array lies 16 bytes behind the one before, a frame 4 KiB: shifted by the
+ * difference, a struct page's address is its frame's but for a constant, and so is the leaf.
+ */
 static ALWAYS_INLINE size_t write_pages(pte_t *slot, struct page *const *pages, uint64_t prot, size_t count)
 {
+	enum { SHIFT = PAGE_SHIFT - 4 };
+	_Static_assert(sizeof(struct page) == 1 << 4, "what the shift says");
+	uint64_t leaf_of_0 = prot - (FRAMES_BASE << SHIFT);
 	size_t done = 0;
 
 	for (; count - done >= 4; done += 4) {
@@ -471,11 +477,11 @@ static ALWAYS_INLINE size_t write_pages(pte_t *slot, struct page *const *pages, 
 		for (unsigned i = 0; i < 4; i++) {
 			if (unlikely(pte_in_use(slot[done + i])))
 				return done + i;
-			pte_set(&slot[done + i], page_to_paddr(pages[done + i]).raw | prot);
+			pte_set(&slot[done + i], ((uintptr_t)pages[done + i] << SHIFT) + leaf_of_0);
 		}
 	}
 	for (; done < count && likely(!pte_in_use(slot[done])); done++)
-		pte_set(&slot[done], page_to_paddr(pages[done]).raw | prot);
+		pte_set(&slot[done], ((uintptr_t)pages[done] << SHIFT) + leaf_of_0);
 	return done;
 }
 
