@@ -104,24 +104,24 @@ static inline void request_allow_large(struct request *want)
 }
 
 /* A request for `size` bytes anywhere in the window, from a context that may have it; panics in any other. */
-static inline struct request request_anywhere(const char *call, const void *caller, size_t size,
-                                              uint32_t flags, pgprot_t prot)
+static ALWAYS_INLINE struct request request_anywhere(const char *call, const void *caller, size_t size,
+                                                     uint32_t flags, pgprot_t prot)
 {
+	bool large = flags == VM_ALLOC && prot.raw == PAGE_KERNEL.raw && size >= LARGE_SIZE;
+
 	if (unlikely(in_interrupt()))
 		panic("%s: in interrupt context, from %pS", call, caller);
-	struct request want = {
+	return (struct request){
 	        .call = call,
 	        .caller = caller,
 	        .size = size,
 	        .align = PAGE_SIZE,
+	        .large_align = large ? LARGE_SIZE : 0,
 	        .within = vmalloc_window,
 	        .gfp = GFP_KERNEL,
-	        .flags = flags,
+	        .flags = large ? flags | VM_ALLOW_HUGE_VMAP : flags,
 	        .prot = prot,
 	};
-	if (flags == VM_ALLOC && prot.raw == PAGE_KERNEL.raw)
-		request_allow_large(&want);
-	return want;
 }
 
 /* What a caller may say of guards. */
