@@ -94,16 +94,28 @@ static void refile_locked(struct kmem_cache *cache, struct slab *slab)
 	list_move(&slab->link, &cache->slabs[fill]);
 }
 
-/* Up to `count` of the slab's free slots, the lowest; how many. */
-static size_t take_from_locked(struct kmem_cache *cache, struct slab *slab, size_t count,
-                               struct cpu_pair *rounds)
+/* All slots of an empty slab: nothing is to be looked for. */
+static void take_all_locked(struct slab *slab, struct cpu_pair *rounds)
 {
 	uint64_t *bitmap = slab_bitmap(slab);
-	size_t taken = min_u64(count, slab->nr_free);
-	const struct cpu_pair *end = rounds + taken;
+	size_t slot_size = slab->slot_size;
+	struct cpu_pair round = slab_round(slab, slab->slots - slab->capacity);
 
-	DEBUG_ASSERT(spin_is_held(&cache->lock));
-	while (rounds < end) {
+	for (const struct cpu_pair *end = rounds + slab->capacity; rounds < end; rounds++) {
+		*rounds = round;
+		round.first = (char *)round.first + slot_size;
+		round.second = (uint8_t *)round.second + 1;
+	}
+	for (; slab->free_words; slab->free_words &= slab->free_words - 1)
+		bitmap[lowest_bit(slab->free_words)] = 0;
+}
+
+/* `count` of the slab's free slots, the lowest. pre: it has so many */
+static void take_some_locked(struct slab *slab, size_t count, struct cpu_pair *rounds)
+{
+	uint64_t *bitmap = slab_bitmap(slab);
+
+	for (const struct cpu_pair *end = rounds + count; rounds < end;) {
 		unsigned word = lowest_bit(slab->free_words);
 		uint64_t free = bitmap[word];
 		do {
@@ -114,6 +126,19 @@ static size_t take_from_locked(struct kmem_cache *cache, struct slab *slab, size
 		if (!free)
 			slab->free_words &= (uint8_t) ~(1U << word);
 	}
+}
+
+/* Up to `count` of the slab's free slots; how many. */
+static ALWAYS_INLINE size_t take_from_locked(struct kmem_cache *cache, struct slab *slab, size_t count,
+                                             struct cpu_pair *rounds)
+{
+	size_t taken = min_u64(count, slab->nr_free);
+
+	DEBUG_ASSERT(spin_is_held(&cache->lock));
+	if (taken == slab->capacity)
+		take_all_locked(slab, rounds);
+	else
+		take_some_locked(slab, taken, rounds);
 	slab->nr_free -= (uint16_t)taken;
 	cache->nr_active += taken;
 	refile_locked(cache, slab);

@@ -276,6 +276,38 @@ static void every_byte_of_a_slab_is_in_the_slot_that_division_says(void)
 	}
 }
 
+static struct cpu_pair taken[SLAB_SLOTS_MAX];
+
+/* With one word of bits and with several; all, and all but one. */
+static void a_slab_gives_its_objects_in_order_and_takes_them_back_in_any(void)
+{
+	static const size_t sizes[] = {8, 40, 64, 2000, SLAB_OBJECT_MAX};
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
+		struct kmem_cache *cache = make("test-whole", sizes[i / 2], 0, 0, NULL);
+		size_t all = slab_preferred_capacity(cache), some = all - i % 2;
+		test_step(i);
+		assert_true(slab_grow(cache, GFP_KERNEL));
+		assert_int_equal(slab_take(cache, some, taken), some);
+		for (size_t n = 0; n < some; n++) {
+			assert_ptr_equal(taken[n].first, (char *)taken[0].first + n * cache->slot_size);
+			*(uint8_t *)taken[n].second = SLOT_LIVE; /* a round that is nowhere is none */
+		}
+		assert_sound(slab_check());
+		for (size_t n = 0; n < some; n++)
+			*(uint8_t *)taken[n].second = SLOT_FREE;
+		for (size_t n = 0; n + 1 < some; n += 2) {
+			struct cpu_pair moved = taken[n];
+			taken[n] = taken[some - 1 - n];
+			taken[some - 1 - n] = moved;
+		}
+		slab_put(cache, some, taken);
+		assert_sound(slab_check());
+		assert_int_equal(cache->nr_empty, 1);
+		end_caches();
+	}
+}
+
 /* Takes all memory but every second frame, so that no two free ones are buddies. */
 static void leave_single_frames(void)
 {
@@ -1529,6 +1561,7 @@ static const struct test_case cases[] = {
         TEST_CASE(powers_of_two_are_aligned_to_themselves),
         TEST_CASE(no_size_wastes_more_than_an_eighth_of_a_slab),
         TEST_CASE(every_byte_of_a_slab_is_in_the_slot_that_division_says),
+        TEST_CASE(a_slab_gives_its_objects_in_order_and_takes_them_back_in_any),
         TEST_CASE(where_memory_is_in_pieces_slabs_are_small),
         TEST_CASE(a_cache_of_large_and_small_slabs_agrees_with_the_model),
         TEST_CASE(failing_to_get_a_large_slab_refuses_nothing),
