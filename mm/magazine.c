@@ -14,6 +14,10 @@
  * CPU than it came from travels in a full magazine through the depot, or home to its slab with the others of its magazine:
  * no lock, and no message, per object.
  *
+ * What that ties up: of each cache a CPU keeps at most 64 KiB of objects, but of the largest 14, in two magazines of 512
+ * or 2,048 bytes; the depot keeps four times as many objects, and as many magazines again that are empty, for all CPUs
+ * together.
+ *
  * G1  A magazine holds used/16 rounds of its cache, used at most size; full ones are in depot.full, empty ones in
  *     depot.empty, no more than DEPOT_MAGAZINES_MAX of either.
  * G2  Each round is an object that its slab handed out and whose state is SLOT_FREE; it is in one magazine only.
@@ -62,7 +66,6 @@ void magazines_init(struct kmem_cache *cache)
 	uint64_t rounds = max_u64(MAGAZINE_ROUNDS_MIN,
 	                          min_u64(MAGAZINE_ROUNDS_MAX, MAGAZINE_OBJECT_BYTES / cache->slot_size));
 
-	/* What one CPU may keep of a cache: at most 64 KiB, but of the largest objects 14. The depot: four times that. */
 	cache->magazine_size =
 	        cache->flags & SLAB_NOMAGAZINE ? 0 : (uint32_t)(rounds * sizeof(struct cpu_pair));
 	spin_lock_init(&cache->depot.lock, "depot", RANK_DEPOT);

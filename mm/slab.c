@@ -25,8 +25,8 @@
  * descriptor in slot 0, where its only neighbours are descriptors. These two, the cache of caches and the two of magazines
  * are static and have no magazines: here the cycle dissolves.
  *
- * Large slabs cost less: to make one and to give it back is a share of each of its objects. So a cache prefers slabs of eight
- * objects or more, up to order 3, the largest that CPUs have page lists for; and makes do with the smallest where memory is in
+ * Large slabs cost less: to make one and to give it back is shared by its objects. So a cache prefers slabs of eight objects
+ * or more, up to order 3, the largest that CPUs have page lists for; and makes do with the smallest where memory is in
  * pieces, rather than take anything from anybody. What it holds for nobody are one empty slab, up to 32 KiB, and the free
  * objects of its partial slabs and magazines; kmem_cache_shrink() and reclaim give back what is empty.
  *
@@ -181,9 +181,9 @@ static ALWAYS_INLINE bool set_free_locked(struct slab *slab, uint64_t *bitmap, s
 }
 
 /*
- * The first of the rounds and those after it that are of the same slab: how many. While the lock is held the slab cannot go, so
- * that to lie in it takes no look at a frame's entry. A round that is refused stays away and goes to *wrong. A slab that becomes
- * one empty slab too many goes to `surplus`.
+ * The first of the rounds and those after it that are of the same slab: how many. While the lock is held the slab cannot
+ * go, so that to lie in it takes no look at a frame's entry. A round that is refused stays away and goes to *wrong. A slab
+ * that becomes one empty slab too many goes to `surplus`.
  */
 static ALWAYS_INLINE size_t put_run_locked(struct kmem_cache *cache, const struct cpu_pair *rounds,
                                            const struct cpu_pair *end, struct list_head *surplus,
@@ -612,8 +612,8 @@ struct kmem_cache *slab_live_object_cache(struct page *page, const void *pointer
 /* ---- Many at once -------------------------------------------------------------------------------------- */
 
 /*
- * As many of `count` objects as the loaded magazine has, issued: a handler may come before and after, not between. A round that
- * is live leaves the magazine too, as *wrong.
+ * As many of `count` objects as the loaded magazine has, issued: a handler may come before and after, not between. A round
+ * that is live leaves the magazine too, as *wrong.
  */
 static size_t issue_loaded(struct kmem_cache *cache, size_t count, void **objects, struct cpu_pair *wrong)
 {

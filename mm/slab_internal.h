@@ -177,8 +177,8 @@ static inline unsigned slab_slot_at(const struct slab *slab, size_t offset)
 }
 
 /*
- * Is `pointer`, which lies in the slab, the start of an object in this state, which is not SLOT_FREE? Then *slot is where. Where
- * the slots end there is at most the start of one more, as waste is less than a slot; it has a state (S1), which is never live.
+ * Is `pointer`, which lies in the slab, the start of an object in this state, which is not SLOT_FREE? Then *slot is where.
+ * Behind the last slot at most one more could begin, as waste is less than a slot; it has a state (S1), which stays free.
  */
 static ALWAYS_INLINE bool slab_find(const struct slab *slab, const void *pointer, enum slot_state state,
                                     size_t *slot)
