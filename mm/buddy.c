@@ -135,38 +135,40 @@ static ALWAYS_INLINE void cut_down(struct buddy *buddy, uint32_t n, unsigned fro
 	}
 }
 
-/*
- * The first 2^to frames of the smallest free block that has 2^order, on no list; as there is a block on none of the lists
- * between, the upper halves that are cut off are each the only one of theirs. `to`, from `order` up to the block's own, is
- * what `most` allows. pre: there is such a block
- */
-static ALWAYS_INLINE uint32_t take_smallest(struct buddy *buddy, unsigned order, unsigned most, unsigned *to)
+static ALWAYS_INLINE unsigned smallest_sufficient(const struct buddy *buddy, unsigned order)
 {
-	unsigned from = order + lowest_bit(buddy->nonempty >> order), keep = from < most ? from : most;
+	return order + lowest_bit(buddy->nonempty >> order);
+}
+
+/*
+ * The first 2^keep frames of a free block of order `from`, on no list. Blocks of 2^order frames are to be made of them, order <=
+ * keep <= from, and no list between `order` and `from` has a block: what is cut off is alone on its lists. pre: there is a block
+ */
+static ALWAYS_INLINE uint32_t take_smallest(struct buddy *buddy, unsigned order, unsigned from, unsigned keep)
+{
 	uint32_t n = pop_free(buddy, from);
 
-	if (from > order)
+	if (from >= GROUP_ORDER && from > order) /* else it was, with its group: I7 */
 		cut_is_written(buddy, n | 1U << order);
+	if (from == keep)
+		return n;
 	buddy->nonempty |= (1U << from) - (1U << keep);
-	*to = keep;
-	while (from > keep) {
+	do {
 		uint32_t upper = n | 1U << --from;
 		struct page *page = &buddy->array.frames[upper];
 		page->private = LINKS_NONE;
 		page_set_head(page, PAGE_FREE, from);
 		buddy->free[from].head = upper;
 		buddy->free[from].count = 1;
-	}
+	} while (from > keep);
 	return n;
 }
 
 struct page *buddy_alloc(struct buddy *buddy, unsigned order)
 {
-	unsigned to;
-
 	if (unlikely(!(buddy->nonempty >> order)))
 		return NULL;
-	uint32_t n = take_smallest(buddy, order, order, &to);
+	uint32_t n = take_smallest(buddy, order, smallest_sufficient(buddy, order), order);
 	count_free(buddy, -(1UL << order));
 	return hold(buddy, n, order);
 }
@@ -197,11 +199,25 @@ struct page *buddy_alloc_range(struct buddy *buddy, unsigned order, pfn_t low, p
  */
 static ALWAYS_INLINE struct page *take_run(struct buddy *buddy, unsigned order, size_t count, size_t *blocks)
 {
-	unsigned most = (unsigned)min_u64(order + log2_floor(count), GROUP_ORDER), to;
-	uint32_t n = take_smallest(buddy, order, most, &to);
+	unsigned from = smallest_sufficient(buddy, order), keep = from;
 
-	*blocks = 1UL << (to - order);
-	return &buddy->array.frames[n];
+	if (from > GROUP_ORDER || !(count >> (from - order)))
+		keep = (unsigned)min_u64(order + log2_floor(count), GROUP_ORDER);
+	*blocks = 1UL << (keep - order);
+	return &buddy->array.frames[take_smallest(buddy, order, from, keep)];
+}
+
+/* `frames` single ones from `page` on, a power of two, become their holder's. `stride` at a time: no more than there are. */
+static ALWAYS_INLINE void issue_frames(struct page *page, size_t frames, struct page **pages, uint64_t word,
+                                       unsigned stride)
+{
+	for (struct page *end = page + frames; page != end; page += stride, pages += stride) {
+#pragma GCC unroll 16
+		for (unsigned i = 0; i < stride; i++) {
+			__atomic_store_n(&page[i].word, word, __ATOMIC_RELAXED);
+			pages[i] = &page[i];
+		}
+	}
 }
 
 size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, uint32_t caller)
@@ -211,11 +227,12 @@ size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, 
 
 	while (got < count && buddy->nonempty) {
 		struct page *page = take_run(buddy, 0, count - got, &frames);
-#pragma GCC unroll 4
-		for (size_t i = 0; i < frames; i++) {
-			__atomic_store_n(&page[i].word, word, __ATOMIC_RELAXED);
-			pages[got + i] = &page[i];
-		}
+		if (frames >= 16)
+			issue_frames(page, frames, pages + got, word, 16);
+		else if (frames >= 4)
+			issue_frames(page, frames, pages + got, word, 4);
+		else
+			issue_frames(page, frames, pages + got, word, 1);
 		got += frames;
 	}
 	count_free(buddy, -got);
