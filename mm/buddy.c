@@ -150,7 +150,7 @@ static ALWAYS_INLINE uint32_t take_smallest(struct buddy *buddy, unsigned order,
 
 	if (from >= GROUP_ORDER && from > order) /* else it was, with its group: I7 */
 		cut_is_written(buddy, n | 1U << order);
-	if (from == keep)
+	if (from <= keep)
 		return n;
 	buddy->nonempty |= (1U << from) - (1U << keep);
 	do {

@@ -61,8 +61,7 @@ enum {
 	FREE_BATCH = GROUP_FRAMES / 2,
 	BULK_BY_ONE = 4, /* so few frames come and go through the CPU's list */
 
-	BATCH_FRACTION =
-	        1024, /* of a zone: what a CPU's list moves at a time, one block of the buddy's at best */
+	BATCH_FRACTION = 1024, /* of a zone: what a CPU's list moves at a time */
 };
 
 struct zone zones[NR_ZONES] = {
@@ -816,6 +815,13 @@ void free_pages_bulk(size_t count, struct page **pages)
 	release_bulk("free_pages_bulk", count, pages);
 }
 
+/* vmap_range.c: some CPU may still reach it */
+static void check_flushed(uint32_t n, size_t count)
+{
+	for (; count; count--, n = pfn_to_page(pfn(n))->next)
+		DEBUG_ASSERT(!pfn_to_page(pfn(n))->unflushed);
+}
+
 /* From the front of the list, in one lock round of its first block's zone. */
 static void release_chain(struct page_list *list)
 {
@@ -823,10 +829,10 @@ static void release_chain(struct page_list *list)
 	struct mistake mistake = {.misuse = BUDDY_OK};
 	enum buddy_misuse misuse;
 
-	irqflags_t flags = spin_lock_irqsave(&zone->lock);
 	size_t count = min_u64(list->count, FREE_BATCH);
-	for (uint32_t n = list->head, i = 0; IS_DEBUG && i < count; n = pfn_to_page(pfn(n))->next, i++)
-		DEBUG_ASSERT(!pfn_to_page(pfn(n))->unflushed);
+	if (IS_DEBUG)
+		check_flushed(list->head, count);
+	irqflags_t flags = spin_lock_irqsave(&zone->lock);
 	size_t freed = buddy_free_chain(&zone->buddy, &list->head, count, &misuse);
 	list->count -= freed;
 	if (unlikely(misuse && !(misuse == BUDDY_OUTSIDE && freed))) /* else perhaps another zone's */

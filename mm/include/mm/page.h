@@ -79,6 +79,7 @@ struct page {
 				uint16_t type_order; /* both at once: page_type_order() */
 			};
 			bool unflushed; /* debug build: some CPU may still reach the frame at an address that is unmapped */
+			uint8_t spare; /* by name, so that entries can be compared whole */
 		};
 		uint64_t word; /* all of it: page_word() */
 	};
