@@ -382,6 +382,16 @@ static void call_cache_free_bulk(void)
 	kmem_cache_free_bulk(cache_of(about), count, objects);
 }
 
+static void call_alloc_page(void)
+{
+	results[0].memory = address_of(alloc_page(GFP_KERNEL));
+}
+
+static void call_free_page(void)
+{
+	__free_page(virt_to_page(results[0].memory));
+}
+
 static void call_alloc_pages(void)
 {
 	for (size_t i = 0; i < count; i++)
@@ -692,6 +702,8 @@ static const struct target targets[] = {
         {"24 x kmem_cache_free, depot full", call_cache_free, LAYERED, .count = 24, .frees = true,
          .scene = all_are_full_of_whole_slabs, .way = SLAB_DRAIN | SLAB_GONE},
 
+        {"alloc_page", call_alloc_page, PAGE, .count = 1, .fast = true},
+        {"__free_page", call_free_page, PAGE, .count = 1, .frees = true, .fast = true},
         {"alloc_pages(0)", call_alloc_pages, PAGE, .count = 1, .fast = true},
         {"__free_pages(0)", call_free_pages, PAGE, .count = 1, .frees = true, .fast = true},
         {"alloc_pages(3)", call_alloc_block, BLOCK, .count = 1},
