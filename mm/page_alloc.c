@@ -128,7 +128,7 @@ void page_alloc_ready(void)
 		zone->reserve = min_u64(zone->buddy.nr_managed / RESERVE_FRACTION, RESERVE_MAX);
 		size_t batch =
 		        min_u64(zone->buddy.nr_managed / BATCH_FRACTION, BATCH_MAX << (CPU_LIST_ORDERS - 1));
-		zone->batch = batch ? 1U << log2_floor(batch) : 0;
+		zone->batch = batch ? 1U << log2_floor(2 * batch - 1) : 0; /* rounded up to a power of two */
 		if (zone->buddy.nr_managed)
 			top_zone.index = z;
 	}
