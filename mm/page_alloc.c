@@ -102,7 +102,7 @@ void page_alloc_init(pfn_t end)
 		zones[z].batch = 0;
 		start = stop;
 	}
-	top_zone = (struct top_zone){.index = ZONE_NORMAL};
+	top_zone = (struct top_zone){.zone = &zones[ZONE_NORMAL], .index = ZONE_NORMAL};
 	page_cpu_init();
 }
 
@@ -132,7 +132,8 @@ void page_alloc_ready(void)
 		if (zone->buddy.nr_managed)
 			top_zone.index = z;
 	}
-	uint64_t start = zones[top_zone.index].buddy.start;
+	top_zone.zone = &zones[top_zone.index];
+	uint64_t start = top_zone.zone->buddy.start;
 	top_zone.first = pfn_to_page(pfn(start));
 	top_zone.frames = page_array.end - start;
 	top_zone.written = page_array.written + (start >> GROUP_ORDER);
@@ -359,7 +360,7 @@ static ALWAYS_INLINE bool is_plain(gfp_t gfp)
 static NOINLINE struct page *alloc_pages_refilled(gfp_t gfp, unsigned order, uintptr_t caller)
 {
 	struct page *page =
-	        page_cpu_take(&zones[top_zone.index], order, page_cpu_top_list(this_cpu_read(pages), order));
+	        page_cpu_take(top_zone.zone, order, page_cpu_top_list(this_cpu_read(pages), order));
 
 	return likely(page) ? issue(page, order, caller) : alloc_pages_slow(gfp, order, caller);
 }
@@ -367,7 +368,7 @@ static NOINLINE struct page *alloc_pages_refilled(gfp_t gfp, unsigned order, uin
 /* Larger than any list has: from the top zone at once, if it has more than its reserve. */
 static NOINLINE struct page *alloc_pages_large(gfp_t gfp, unsigned order, uintptr_t caller)
 {
-	struct zone *zone = &zones[top_zone.index];
+	struct zone *zone = top_zone.zone;
 	struct page *page = NULL;
 
 	if (unlikely(order > MAX_PAGE_ORDER))
@@ -605,10 +606,9 @@ static NOINLINE NORETURN void refuse_free(struct zone *zone, irqflags_t flags, e
 	report_mistake(call, &mistake);
 }
 
-static NOINLINE void release_slow(struct page *page, unsigned order, const char *call)
+static ALWAYS_INLINE void release_in(struct zone *zone, struct page *page, unsigned order, const char *call)
 {
-	pfn_t frame = checked_pfn(call, page);
-	struct zone *zone = zone_of(frame);
+	pfn_t frame = page_to_pfn(page);
 
 	irqflags_t flags = spin_lock_irqsave(&zone->lock);
 	enum buddy_misuse misuse = buddy_free(&zone->buddy, frame, order);
@@ -616,6 +616,17 @@ static NOINLINE void release_slow(struct page *page, unsigned order, const char 
 		refuse_free(zone, flags, misuse, frame, order, call);
 	DEBUG_ASSERT(!page->unflushed); /* vmap_range.c: some CPU may still reach it */
 	spin_unlock_irqrestore(&zone->lock, flags);
+}
+
+static NOINLINE void release_slow(struct page *page, unsigned order, const char *call)
+{
+	release_in(zone_of(checked_pfn(call, page)), page, order, call);
+}
+
+/* The entry is one of the top zone's; the block is larger than any list has, or wrong. */
+static NOINLINE void release_large(struct page *page, unsigned order, const char *call)
+{
+	release_in(top_zone.zone, page, order, call);
 }
 
 /* This CPU's list is full, or the zone too small for lists. */
@@ -654,7 +665,7 @@ static ALWAYS_INLINE void release_checked(struct page *page, unsigned order, str
 		release_to_zone(page, order, call, list);
 }
 
-/* What is not the top zone's, or wrong: that is judged under the zone's lock. */
+/* The entry is none of the top zone's. What is wrong is judged under the zone's lock. */
 static NOINLINE void release_below(struct page *page, unsigned order, const char *call)
 {
 	pfn_t frame = pfn(wild_index(page, pfn_to_page(pfn(0))));
@@ -672,9 +683,10 @@ static ALWAYS_INLINE void release(struct page *page, unsigned order, const char 
 {
 	uint64_t n = wild_index(page, top_zone.first);
 
-	if (unlikely(n >= top_zone.frames || !page_group_is_written(top_zone.written, n) ||
-	             order >= CPU_LIST_ORDERS))
+	if (unlikely(n >= top_zone.frames))
 		release_below(page, order, call);
+	else if (unlikely(order >= CPU_LIST_ORDERS || !page_group_is_written(top_zone.written, n)))
+		release_large(page, order, call);
 	else
 		release_checked(page, order, page_cpu_top_list(this_cpu_read(pages), order), call);
 }

@@ -24,6 +24,7 @@ struct top_zone {
 	struct page *first;     /* the entry of its first frame; its last is the array's */
 	uint64_t frames;        /* in its span; 0 until it is known */
 	const uint8_t *written; /* its groups' states (<mm/page.h>, P2) */
+	struct zone *zone;
 	unsigned index;
 };
 extern struct top_zone top_zone;
