@@ -26,8 +26,8 @@
  *     before, in the entry that he has seen point to the table, and whoever clears some counts them off afterwards. A table is
  *     cut off by the exchange of an entry whose count is 0, so nobody is in it, and from then on nobody comes in.
  *
- * Hence a range that lies in one last-level table, which is most of what vmalloc does, is mapped and cleared without the
- * lock, by CPUs that never meet if their ranges do not. With interrupts masked they hold off the flush after which a table
+ * Hence a range that lies in one last-level table, which is most of what vmalloc does, is mapped and, if it begins with a page
+ * that is, cleared without the lock, by CPUs that never meet if their ranges do not. With interrupts masked they hold off the flush after which a table
  * that they walk would be given back.
  *
  * T4 makes undoing simple. Mapping writes as it goes; when a table cannot be had, the range is cleared up to that place
@@ -159,11 +159,9 @@ bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *
 
 /* ---- Counting (T7) ---- */
 
-/* `count` entries of the table below `e` are about to be written; false if there is no table. From now on it stays. */
-static inline bool table_claim(pte_t *e, uint64_t count)
+/* `count` entries of the table below `e`, last seen as that, are about to be written; false if there is none. From now on it stays. */
+static inline bool table_claim(pte_t *e, pte_t seen, uint64_t count)
 {
-	pte_t seen = pte_get(e);
-
 	do {
 		if (unlikely(!pte_is_table(seen)))
 			return false;
@@ -347,8 +345,20 @@ static void clear_walk(struct pagetable *pt, struct clearing *clearing, struct v
 }
 
 /*
- * The leaves of a range that lies in the last-level table that `e` points to, without the lock. Returns how many went.
- * *left: how many entries of that table are still in use. Interrupts masked.
+ * The entry that points to the one last-level table in which all of the range lies, if its first page is mapped there: so the
+ * table stays until it is cleared (T7). In one that has nothing of the range, others may find the last entry gone and cut it
+ * off, and link it into their chain, at any time. Interrupts masked.
+ */
+static ALWAYS_INLINE pte_t *table_entry_of_mapped(const struct pagetable *pt, struct vrange range)
+{
+	pte_t seen, *e = last_table_entry(pt, range.start.raw, range.end.raw - 1, &seen);
+
+	return likely(e) && pte_in_use(pte_get(&table_below(seen)[pt_index(range.start, 1)])) ? e : NULL;
+}
+
+/*
+ * The leaves of such a range, without the lock. Returns how many went. *left: how many entries of that table are still in use.
+ * Interrupts masked.
  */
 static ALWAYS_INLINE uint64_t clear_in_table(pte_t *e, struct vrange range, struct page_list *frames,
                                              unsigned *left)
@@ -578,11 +588,11 @@ static enum map_result map_level(struct map_job *job, pte_t *table, unsigned lev
 /* Maps [job->va, last] if it lies in one last-level table that is there, without the lock. Interrupts masked. */
 static ALWAYS_INLINE bool map_in_table(struct map_job *job, uint64_t last, enum map_result *result)
 {
-	pte_t *e = last_table_entry(job->pt, job->va, last);
+	pte_t seen, *e = last_table_entry(job->pt, job->va, last, &seen);
 	size_t count = ((last - job->va) >> PAGE_SHIFT) + 1;
 
 	*result = MAP_NO_TABLE;
-	if (unlikely(!e || !table_claim(e, count)))
+	if (unlikely(!e || !table_claim(e, seen, count)))
 		return false;
 	size_t done = map_leaves(job, &table_below(pte_get(e))[pt_index(vaddr(job->va), 1)], 1, count);
 	*result = MAP_DONE;
@@ -709,7 +719,7 @@ bool pagetable_unmap(struct pagetable *pt, struct vrange range, struct page_list
 	if (range.start.raw == range.end.raw)
 		return true;
 	irqflags_t flags = irq_save();
-	pte_t *e = last_table_entry(pt, range.start.raw, range.end.raw - 1);
+	pte_t *e = table_entry_of_mapped(pt, range);
 	if (likely(e && vrange_size(range) < PMD_SIZE)) {
 		bool cleared = clear_in_table(e, range, frames, &left);
 		if (unlikely(!left))
@@ -751,7 +761,7 @@ void pagetable_clear(struct pagetable *pt, struct vrange range, struct page_list
 	if (range.start.raw == range.end.raw)
 		return;
 	irqflags_t flags = irq_save();
-	pte_t *e = last_table_entry(pt, range.start.raw, range.end.raw - 1);
+	pte_t *e = table_entry_of_mapped(pt, range);
 	if (likely(e))
 		pagetable_clear_in_table(pt, e, range, frames);
 	else
@@ -779,8 +789,8 @@ static bool left_empty_tables(const struct pagetable *pt, const struct vrange *r
 		uint64_t start = ranges[i].start.raw, last = ranges[i].end.raw - 1;
 		if (((start ^ in_use) | (last ^ in_use)) < PMD_SIZE || start > last)
 			continue;
-		const pte_t *e = last_table_entry(pt, start, last);
-		if (!e || !pte_used(pte_get(e)))
+		pte_t seen;
+		if (!last_table_entry(pt, start, last, &seen) || !pte_used(seen))
 			return true;
 		in_use = start;
 	}

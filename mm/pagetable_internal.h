@@ -110,9 +110,11 @@ static ALWAYS_INLINE bool find_leaf(const struct pagetable *pt, uint64_t va, str
 
 /*
  * The entry that points to the last-level table in which all of [va, last] lies; NULL if they lie in several tables, or it is
- * not there. Most of what vmalloc does is a few pages in a table that is there: one straight descent.
+ * not there. *seen is what it held: by now it may be free. Most of what vmalloc does is a few pages in a table that is there: one
+ * straight descent.
  */
-static ALWAYS_INLINE pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last)
+static ALWAYS_INLINE pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last,
+                                             pte_t *seen)
 {
 	pte_t *table = table_of_level_4(pt, va), *e = NULL;
 
@@ -121,10 +123,10 @@ static ALWAYS_INLINE pte_t *last_table_entry(const struct pagetable *pt, uint64_
 #pragma GCC unroll 3
 	for (unsigned level = 4; level > 1; level--) {
 		e = &table[pt_index(vaddr(va), level)];
-		pte_t below = pte_get(e);
-		if (unlikely(!pte_is_table(below)))
+		*seen = pte_get(e);
+		if (unlikely(!pte_is_table(*seen)))
 			return NULL;
-		table = table_below(below);
+		table = table_below(*seen);
 	}
 	if (!e)
 		__builtin_unreachable();
@@ -133,7 +135,7 @@ static ALWAYS_INLINE pte_t *last_table_entry(const struct pagetable *pt, uint64_
 
 /*
  * pagetable_clear() of a range that lies in the last-level table to which `e` points, as it was found with interrupts masked,
- * which they still are.
+ * which they still are. pre: something in the range is mapped, else the table may go meanwhile (T7)
  */
 void pagetable_clear_in_table(struct pagetable *pt, pte_t *e, struct vrange range, struct page_list *frames);
 

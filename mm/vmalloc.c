@@ -371,9 +371,9 @@ static ALWAYS_INLINE bool release_in_table(uintptr_t address, const void *caller
 	uintptr_t end = 0;
 
 	irqflags_t flags = irq_save();
-	pte_t *e = last_table_entry(&kernel_pagetable, address, address);
+	pte_t seen, *e = last_table_entry(&kernel_pagetable, address, address, &seen);
 	if (likely(e))
-		area = area_of_leaf(pte_get(&table_below(pte_get(e))[pt_index(vaddr(address), 1)]));
+		area = area_of_leaf(pte_get(&table_below(seen)[pt_index(vaddr(address), 1)]));
 	if (likely(area))
 		end = area->va_end - PAGE_SIZE;
 	bool found = area && area->va_start == address && (address ^ (end - 1)) < PMD_SIZE &&

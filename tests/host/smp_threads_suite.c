@@ -1,5 +1,7 @@
 /* The memory subsystem under all CPUs at once: tests/common/smp_workload.c on threads. */
+#include <sched.h>
 #include <arch/percpu.h>
+#include <host/cpus.h>
 #include <host/soft_mmu.h>
 #include <lib/panic.h>
 #include <lib/rng.h>
@@ -151,6 +153,48 @@ static void a_last_level_table_that_all_cpus_use_is_counted_right(void)
 	assert_int_equal(shared_table.nr_unswept, 0);
 	assert_sound(pagetable_check(&shared_table));
 	assert_int_equal(shared_table.nr_tables, 1);
+	pagetable_destroy(&shared_table);
+	assert_int_equal(source.held, 0);
+}
+
+static bool lock_is_held, nothing_cleared; /* atomic */
+
+/* CPU 0 is about to cut off the table; the other one clears where nothing is, and nothing counts, and so has to wait. */
+static void clear_nothing_while_the_lock_is_held(void *clear)
+{
+	struct vrange nothing = vrange_sized(vaddr(TABLE_BASE), TABLE_PAGES * PAGE_SIZE);
+
+	if (this_cpu()->id != 0) {
+		while (!__atomic_load_n(&lock_is_held, __ATOMIC_ACQUIRE))
+			host_cpu_idle();
+		if (clear)
+			pagetable_clear(&shared_table, nothing, NULL);
+		else
+			ASSERT(pagetable_unmap(&shared_table, nothing, NULL));
+		__atomic_store_n(&nothing_cleared, true, __ATOMIC_RELEASE);
+		return;
+	}
+	irqflags_t flags = spin_lock_irqsave(&shared_table.lock);
+	__atomic_store_n(&lock_is_held, true, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < 2000 && !__atomic_load_n(&nothing_cleared, __ATOMIC_ACQUIRE); i++)
+		sched_yield();
+	bool waited = !__atomic_load_n(&nothing_cleared, __ATOMIC_ACQUIRE);
+	spin_unlock_irqrestore(&shared_table.lock, flags);
+	assert_true(waited);
+}
+
+static void who_clears_nothing_in_a_table_waits_for_its_lock(void)
+{
+	struct vrange page = vrange_sized(vaddr(TABLE_BASE + 100 * PAGE_SIZE), PAGE_SIZE);
+
+	failing_source_init(&source);
+	assert_true(pagetable_init(&shared_table, &source.source, 4));
+	assert_true(pagetable_map(&shared_table, page, paddr(1UL << 20), PAGE_KERNEL, 1));
+	for (unsigned clear = 0; clear < 2; clear++) {
+		lock_is_held = nothing_cleared = false;
+		run_on_cpus(TABLE_CPUS, clear_nothing_while_the_lock_is_held, clear ? &meeting : NULL);
+	}
+	assert_true(pagetable_unmap(&shared_table, page, NULL));
 	pagetable_destroy(&shared_table);
 	assert_int_equal(source.held, 0);
 }
@@ -321,6 +365,7 @@ static const struct test_case cases[] = {
         TEST_CASE(six_cpus_end_each_others_mappings),
         TEST_CASE(four_cpus_share_a_quarantine),
         TEST_CASE(a_last_level_table_that_all_cpus_use_is_counted_right),
+        TEST_CASE(who_clears_nothing_in_a_table_waits_for_its_lock),
         TEST_CASE(a_cache_may_be_destroyed_while_other_cpus_reclaim),
         TEST_CASE(caches_may_be_looked_at_while_magazines_come_and_go),
         TEST_CASE(views_may_be_printed_while_areas_and_page_tables_come_and_go),
