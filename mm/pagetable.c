@@ -23,12 +23,13 @@
  * And while it is held by others, or by nobody:
  *
  * T7  A last-level table is counted for the entries in use and for those about to be: whoever writes some counts them
- *     before, in the entry that he has seen point to the table, and whoever clears some counts them off afterwards. A table is
- *     cut off by the exchange of an entry whose count is 0, so nobody is in it, and from then on nobody comes in.
+ *     before, in the entry that he has seen point to the table, or, if he holds the lock, afterwards; whoever clears some counts
+ *     them off afterwards. A table is cut off, with the lock held, by the exchange of an entry whose count is 0, so nobody is
+ *     in it, and from then on nobody comes in.
  *
- * Hence a range that lies in one last-level table, which is most of what vmalloc does, is mapped and, if it begins with a page
- * that is, cleared without the lock, by CPUs that never meet if their ranges do not. With interrupts masked they hold off the flush after which a table
- * that they walk would be given back.
+ * Hence a range that lies in one last-level table, which is most of what vmalloc does, is mapped without the lock, and cleared
+ * if its first page is mapped, by CPUs that never meet if their ranges do not. With interrupts masked they hold off the flush
+ * after which a table that they walk would be given back.
  *
  * T4 makes undoing simple. Mapping writes as it goes; when a table cannot be had, the range is cleared up to that place
  * exactly as unmapping clears it. Before, all of the range was absent, so every table that is empty afterwards is one
@@ -159,7 +160,7 @@ bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *
 
 /* ---- Counting (T7) ---- */
 
-/* `count` entries of the table below `e`, last seen as that, are about to be written; false if there is none. From now on it stays. */
+/* `count` entries of the table below `e`, as it was seen, are about to be written; false if it is gone. From now on it stays. */
 static inline bool table_claim(pte_t *e, pte_t seen, uint64_t count)
 {
 	do {

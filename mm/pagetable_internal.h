@@ -110,8 +110,8 @@ static ALWAYS_INLINE bool find_leaf(const struct pagetable *pt, uint64_t va, str
 
 /*
  * The entry that points to the last-level table in which all of [va, last] lies; NULL if they lie in several tables, or it is
- * not there. *seen is what it held: by now it may be free. Most of what vmalloc does is a few pages in a table that is there: one
- * straight descent.
+ * not there. *seen is what it held, and need not any more. Most of what vmalloc does is a few pages in a table that is there:
+ * one straight descent.
  */
 static ALWAYS_INLINE pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last,
                                              pte_t *seen)
