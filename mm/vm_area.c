@@ -248,6 +248,7 @@ void vmap_areas_release(struct vmap_area *const *areas, size_t count)
 
 void area_cancel(struct vmap_area *area)
 {
+	area_unmap(area); /* a range that was kept may have come with tables that are empty */
 	if (area_owns_frames(area))
 		cpu_count(COUNT_AREA_PAGES, -area_data_pages(area));
 	vmap_areas_release(&area, 1);

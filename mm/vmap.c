@@ -235,8 +235,10 @@ struct vmap_area *get_vm_area(size_t size, unsigned long flags)
 	if (flags & VM_IOREMAP)
 		want.align = device_align(size);
 	struct vmap_area *area = area_reserve(&want);
-	if (likely(area))
+	if (likely(area)) {
+		area_unmap(area); /* as area_cancel(): it may never be mapped */
 		area_publish(area);
+	}
 	return area;
 }
 

@@ -205,6 +205,32 @@ static void another_type_is_refused_and_both_owners_are_named(void)
 	}
 }
 
+/* The range that it was about to have is far from all others, and was kept with its table. */
+static void a_refused_device_leaves_no_table_behind(void)
+{
+	enum { FREED = 64 }; /* at once: then they are kept */
+	void *areas[FREED];
+
+	need_window(4 * PGD_SIZE, "needs an area that is alone in its tables");
+	void *device = mapped(ioremap, no_ram(), PAGE_SIZE);
+	vm_unmap_aliases();
+	size_t tables = kernel_pagetable.nr_tables;
+	for (size_t i = 0; i < FREED; i++) {
+		areas[i] = i < FREED - 1
+		                   ? vmalloc(PAGE_SIZE)
+		                   : __vmalloc_node_range(PAGE_SIZE, 1, remote(), VMALLOC_END, GFP_KERNEL,
+		                                          PAGE_KERNEL, 0, NUMA_NO_NODE, NULL);
+		assert_non_null(areas[i]);
+	}
+	for (size_t i = 0; i < FREED; i++)
+		vfree(areas[i]);
+	expect_warning("ioremap_uc: *", assert_null(ioremap_uc(no_ram(), PAGE_SIZE)));
+	vm_unmap_aliases();
+	assert_int_equal(kernel_pagetable.nr_unswept, 0);
+	assert_int_equal(kernel_pagetable.nr_tables, tables);
+	iounmap(device);
+}
+
 static void one_common_page_is_a_conflict_and_touching_is_none(void)
 {
 	uint64_t at = no_ram() + 16 * PAGE_SIZE;
@@ -502,6 +528,7 @@ static const struct test_case cases[] = {
         TEST_CASE(a_large_device_has_the_largest_leaves_that_fit),
         TEST_CASE(another_type_is_refused_and_both_owners_are_named),
         TEST_CASE(one_common_page_is_a_conflict_and_touching_is_none),
+        TEST_CASE(a_refused_device_leaves_no_table_behind),
         TEST_CASE(the_same_type_overlaps_and_the_last_to_go_frees_the_range),
         TEST_CASE(what_is_unmapped_may_be_mapped_with_every_type_in_turn),
         TEST_CASE(random_decisions_agree_with_a_count_per_page_and_type),

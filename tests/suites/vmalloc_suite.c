@@ -9,6 +9,7 @@
 #include <mm/kmalloc.h>
 #include <mm/mm.h>
 #include <mm/pagetable.h>
+#include <mm/pagetable_check.h>
 #include <mm/vmalloc.h>
 #include <expect_broken.h>
 #include <hoard.h>
@@ -209,6 +210,33 @@ static void an_area_that_was_cleared_in_parts_is_swept_as_one(void)
 	vfree(area);
 	vm_unmap_aliases();
 	assert_int_equal(kernel_pagetable.nr_unswept, 0);
+}
+
+/* More ranges of 128 pages, and their guards, than fit one table, kept with their tables: one of these is theirs alone. */
+static void a_kept_range_that_is_taken_for_nothing_loses_its_empty_tables(void)
+{
+	enum { KEPT = 8, PAGES = 128 };
+	struct vmap_area *bare[KEPT];
+	void *areas[KEPT];
+
+	need_window(64 * MIB, "takes eight areas of 512 KiB");
+	vm_unmap_aliases();
+	for (size_t i = 0; i < KEPT; i++) {
+		areas[i] = vmalloc(PAGES * PAGE_SIZE);
+		assert_non_null(areas[i]);
+	}
+	for (size_t i = 0; i < KEPT; i++)
+		vfree(areas[i]); /* the last one flushes for all */
+	for (size_t i = 0; i < KEPT; i++) {
+		bare[i] = get_vm_area(PAGES * PAGE_SIZE, VM_MAP);
+		assert_non_null(bare[i]);
+	}
+	vm_unmap_aliases();
+	assert_int_equal(kernel_pagetable.nr_unswept, 0);
+	const char *broken = pagetable_check(&kernel_pagetable);
+	for (size_t i = 0; i < KEPT; i++)
+		free_vm_area(bare[i]);
+	assert_sound(broken);
 }
 
 static void the_block_behind_each_page_holds_its_bytes_and_names_its_area(void)
@@ -1302,6 +1330,7 @@ static const struct test_case cases[] = {
         TEST_CASE(of_two_areas_512_GiB_apart_one_survives_the_other),
         TEST_CASE(page_tables_come_with_an_area_and_go_with_it),
         TEST_CASE(an_area_that_was_cleared_in_parts_is_swept_as_one),
+        TEST_CASE(a_kept_range_that_is_taken_for_nothing_loses_its_empty_tables),
         TEST_CASE(the_block_behind_each_page_holds_its_bytes_and_names_its_area),
         TEST_CASE(an_area_is_found_from_each_of_its_bytes_and_its_guard),
         TEST_CASE(only_addresses_of_the_window_are_vmalloc_addresses),
