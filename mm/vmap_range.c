@@ -112,14 +112,21 @@ struct vmap_area *vmap_range_take(size_t pages)
 
 struct vmap_area *vmap_range_take_aligned(size_t pages, size_t align)
 {
+	if (align <= PAGE_SIZE)
+		return vmap_range_take(pages);
 	if (pages - 1 >= SPARE_SIZES)
 		return NULL;
-	struct vmap_area *area = cpu_stack_pop(spares_of(own_ranges(), pages));
-	if (!area || is_aligned(area->va_start, align))
-		return area ? range_taken(area) : NULL;
-	bool kept = cpu_stack_push(spares_of(own_ranges(), pages), area);
-	ASSERT(kept); /* its place is still there: only this CPU adds to its list, and not in handlers */
-	return NULL;
+	/* Masked: while it is in no list, nobody looks for it. */
+	irqflags_t flags = irq_save();
+	struct cpu_stack *spares = spares_of(own_ranges(), pages);
+	struct vmap_area *area = cpu_stack_pop(spares);
+	if (area && !is_aligned(area->va_start, align)) {
+		bool kept = cpu_stack_push(spares, area);
+		ASSERT(kept);
+		area = NULL;
+	}
+	irq_restore(flags);
+	return area ? range_taken(area) : NULL;
 }
 
 /* Kept by this CPU as it is, if it is of a size to be kept and there is room. */
@@ -288,14 +295,14 @@ static size_t flush(struct vmap_area **areas, size_t count, bool may_keep)
 	do
 		freed_ranges[nr] = data_range(areas[nr]);
 	while (++nr < count);
-	bool keep_tables = may_keep && !quarantine_is_on();
-	size_t freed = 0;
-	if (keep_tables)
-		pagetable_flush(freed_ranges, count);
-	else
-		freed = pagetable_sweep(&kernel_pagetable, freed_ranges, count, false);
 	cpu_count(COUNT_RANGE_PURGES, 1);
-	freed += free_frames(areas, count, !keep_tables);
+	if (may_keep && !quarantine_is_on()) { /* asked once: in quarantine nothing waits for its sweep */
+		pagetable_flush(freed_ranges, count);
+		size_t freed = free_frames(areas, count, false);
+		return freed + retire(areas, count, true);
+	}
+	size_t freed = pagetable_sweep(&kernel_pagetable, freed_ranges, count, false);
+	freed += free_frames(areas, count, true);
 	return freed + settle(areas, count, may_keep);
 }
 

@@ -109,6 +109,38 @@ static void four_cpus_share_a_quarantine(void)
 	assert_at_least(counter_sum(COUNT_RANGE_DELAYS) - delays, 100);
 }
 
+enum { SWITCHES = 3000 };
+
+static unsigned switches_left; /* atomic */
+
+static void free_areas_while_the_quarantine_is_switched(void *unused)
+{
+	(void)unused;
+	if (this_cpu()->id != 0) {
+		while (__atomic_load_n(&switches_left, __ATOMIC_RELAXED)) {
+			vfree(vmalloc(128 * PAGE_SIZE));
+			vfree(vmalloc(PAGE_SIZE));
+		}
+		return;
+	}
+	for (unsigned left = SWITCHES; left--; __atomic_store_n(&switches_left, left, __ATOMIC_RELAXED)) {
+		vmalloc_set_quarantine(left % 2 ? 1UL << 20 : 0);
+		for (unsigned i = 0; i < left % 16; i++)
+			host_cpu_idle();
+	}
+}
+
+/* In quarantine a range has no place to remember that its tables may be empty. */
+static void a_quarantine_that_begins_during_a_flush_takes_no_unswept_range(void)
+{
+	switches_left = SWITCHES;
+	run_on_cpus(2, free_areas_while_the_quarantine_is_switched, NULL);
+	vmalloc_set_quarantine(0);
+	vm_unmap_aliases();
+	assert_int_equal(kernel_pagetable.nr_unswept, 0);
+	assert_sound(mm_verify());
+}
+
 /* ---- One last-level table of all CPUs' ---- */
 
 enum { TABLE_CPUS = 2, TABLE_ROUNDS = 40000, TABLE_PAGES = 4 };
@@ -364,6 +396,7 @@ static const struct test_case cases[] = {
         TEST_CASE(two_cpus_end_each_others_mappings),
         TEST_CASE(six_cpus_end_each_others_mappings),
         TEST_CASE(four_cpus_share_a_quarantine),
+        TEST_CASE(a_quarantine_that_begins_during_a_flush_takes_no_unswept_range),
         TEST_CASE(a_last_level_table_that_all_cpus_use_is_counted_right),
         TEST_CASE(who_clears_nothing_in_a_table_waits_for_its_lock),
         TEST_CASE(a_cache_may_be_destroyed_while_other_cpus_reclaim),

@@ -437,6 +437,14 @@ static void call_vmalloc(void)
 	results[0].memory = vmalloc(size_of[AREA]);
 }
 
+/* No range that is kept begins at such an address. */
+static void call_vmalloc_aligned(void)
+{
+	results[0].memory =
+	        __vmalloc_node_range(size_of[AREA], PUD_SIZE, VMALLOC_START, VMALLOC_END, GFP_KERNEL,
+	                             PAGE_KERNEL, 0, NUMA_NO_NODE, call_vmalloc_aligned);
+}
+
 static void call_vfree(void)
 {
 	vfree(results[0].memory);
@@ -732,6 +740,8 @@ static const struct target targets[] = {
          .maybe = PAGE_REFILL},
         {"vmalloc(3 pages), a range kept", call_vmalloc, AREA, .count = 1, .scene = ranges_spare,
          .way = RANGE_HIT, .maybe = PAGE_REFILL},
+        {"vmalloc(3 pages) far from the range kept", call_vmalloc_aligned, AREA, .count = 1,
+         .scene = ranges_spare, .maybe = PAGE_REFILL},
         {"vfree(3 pages)", call_vfree, AREA, .count = 1, .frees = true, .scene = ranges_none},
         {"vfree(3 pages), the 64th area", call_vfree, AREA, .count = 1, .frees = true, .scene = ranges_many,
          .way = RANGE_PURGE, .maybe = COMES_AND_GOES},
