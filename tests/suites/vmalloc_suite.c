@@ -738,6 +738,46 @@ static void kept_ranges_and_frames_are_given_back_before_anything_is_refused(voi
 	vfree(large);
 }
 
+/* Of a page, at a multiple of 4 MiB: alone in its table, mostly. */
+static char *take_alone(void)
+{
+	return __vmalloc_node_range(PAGE_SIZE, 4 * MIB, VMALLOC_START, VMALLOC_END, GFP_KERNEL, PAGE_KERNEL,
+	                            0, NUMA_NO_NODE, SOMEWHERE);
+}
+
+static void a_range_that_is_kept_keeps_its_table_until_it_is_a_hole(void)
+{
+	enum { LAZY = 64 };
+	static char *areas[LAZY];
+
+	need_window(LAZY * 8 * MIB, "takes an area in each 4 MiB");
+	vm_unmap_aliases();
+	size_t tables = kernel_pagetable.nr_tables;
+	for (unsigned i = 0; i < LAZY; i++)
+		assert_non_null(areas[i] = take_alone());
+	size_t with_areas = kernel_pagetable.nr_tables;
+	for (unsigned i = 0; i < LAZY; i++)
+		vfree(areas[i]);
+	assert_int_equal(kernel_pagetable.nr_tables, with_areas); /* flushed by now */
+	assert_ptr_equal(areas[0] = take_alone(), areas[LAZY - 1]);
+
+	/* A vmap() that takes such a range, and cannot have its frame, makes it a hole. */
+	vfree(areas[0]);
+	for (unsigned i = 1; i < LAZY; i++) {
+		assert_non_null(areas[i] = take_alone());
+		vfree(areas[i]);
+	}
+	frames[0] = alloc_pages(GFP_KERNEL, 1);
+	assert_non_null(frames[0]);
+	expect_panic("vmap: frame 0x*, held, cannot be given away as a single frame, from *",
+	             (void)!vmap(frames, 1, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL));
+	assert_int_equal(kernel_pagetable.nr_tables, with_areas - 1);
+	__free_pages(frames[0], 1);
+	vm_unmap_aliases();
+	assert_int_equal(kernel_pagetable.nr_tables, tables);
+	assert_int_equal(kernel_pagetable.nr_unswept, 0);
+}
+
 static void many_areas_are_freed_with_one_flush(void)
 {
 	vm_unmap_aliases();
@@ -1317,6 +1357,7 @@ static void the_verifier_sees_what_is_wrong_with_kept_ranges(void)
 static const struct test_case cases[] = {
         TEST_CASE(frames_and_addresses_of_a_freed_area_wait_for_the_flush),
         TEST_CASE(kept_ranges_and_frames_are_given_back_before_anything_is_refused),
+        TEST_CASE(a_range_that_is_kept_keeps_its_table_until_it_is_a_hole),
         TEST_CASE(many_areas_are_freed_with_one_flush),
         TEST_CASE(freeing_an_area_twice_names_both),
         TEST_CASE(a_frame_that_some_cpu_may_still_reach_cannot_be_freed),
