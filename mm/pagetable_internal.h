@@ -58,9 +58,10 @@ struct leaf {
 	unsigned level;
 };
 
+/* What it leads to is seen as it was when it was hung in there. */
 static inline pte_t pte_get(const pte_t *e)
 {
-	return (pte_t){__atomic_load_n(&e->raw, __ATOMIC_RELAXED)};
+	return (pte_t){__atomic_load_n(&e->raw, __ATOMIC_ACQUIRE)};
 }
 
 /* Does it point to a table? One subtraction asks for both bits: without the lower one it borrows. */

@@ -64,7 +64,7 @@ void host_cpu_enter(uint32_t id)
 	host_cpu = &host_cpus[id];
 	host_cpu->id = id;
 	host_cpu->line = (size_t)id * CACHE_LINE;
-	host_cpu->irqs_enabled = true;
+	host_set_irqs(true);
 	host_cpu->interrupt_depth = host_cpu->held_locks = host_cpu->held_mutexes = 0;
 
 	pthread_mutex_lock(&mutex);
@@ -92,7 +92,8 @@ void cpu_serve(void)
 	bool were_enabled = cpu->irqs_enabled;
 	cpuset_t callers = __atomic_exchange_n(&cpu->asked_by, 0, __ATOMIC_ACQUIRE);
 
-	cpu->irqs_enabled = false;
+	host_set_irqs(false);
+	host_answer();
 	cpu->interrupt_depth++;
 	for (; callers; callers &= callers - 1) {
 		struct call *call = &calls[lowest_bit(callers)];
@@ -100,7 +101,7 @@ void cpu_serve(void)
 		__atomic_fetch_and(&call->left, ~cpu_bit(cpu), __ATOMIC_RELEASE);
 	}
 	cpu->interrupt_depth--;
-	cpu->irqs_enabled = were_enabled;
+	host_set_irqs(were_enabled);
 }
 
 static void ask(struct call *call, cpuset_t targets)
@@ -133,9 +134,10 @@ void cpu_call(cpuset_t set, void (*fn)(void *context), void *context)
 	irq_restore(flags);
 }
 
-/* Flushes are not asked for here but done by whoever wants them (soft_mmu.c): there is nothing to answer. */
+/* Flushes are not asked for here but done by whoever wants them (soft_mmu.c): to answer is to say that one waits. */
 void cpu_relax(void)
 {
+	host_answer();
 	sched_yield();
 }
 

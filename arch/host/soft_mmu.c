@@ -7,7 +7,8 @@
  * flush as well.
  *
  * A CPU translates, walk included, with its own TLB's mutex held. A flush goes through all TLBs, each under its mutex: as
- * if every CPU answered the shootdown at once, and after the walk it was in. CPUs that are off remember nothing.
+ * if every CPU answered the shootdown at once, and after the walk it was in. It ends when each CPU that masked interrupts has
+ * unmasked them, or waited for something, since. CPUs that are off remember nothing.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -237,15 +238,28 @@ static void tlb_flush(struct tlb *tlb, struct vrange range)
 	pthread_mutex_unlock(&tlb->mutex);
 }
 
+static void await_masked(unsigned id)
+{
+	const struct cpu *cpu = &host_cpus[id];
+	uint32_t answers = __atomic_load_n(&cpu->nr_answers, __ATOMIC_SEQ_CST);
+
+	while (!__atomic_load_n(&cpu->irqs_enabled, __ATOMIC_SEQ_CST) &&
+	       __atomic_load_n(&cpu->nr_answers, __ATOMIC_SEQ_CST) == answers)
+		cpu_relax(); /* it may be waiting for us */
+}
+
 /* The CPU that asks counts for all: a thread writes its own counters only. */
 static void flush_everywhere(struct vrange range)
 {
-	unsigned own = this_cpu()->id, others = count_bits(cpus_online() & ~(1UL << own));
+	cpuset_t online = cpus_online() & ~(1UL << this_cpu()->id);
+	unsigned own = this_cpu()->id, others = count_bits(online), id;
 	bool all = !__atomic_load_n(&skip_remote, __ATOMIC_RELAXED);
 
-	for (unsigned id = 0; id < HOST_CPUS; id++)
+	for (id = 0; id < HOST_CPUS; id++)
 		if (all || id == own)
 			tlb_flush(&tlbs[id], range);
+	for_each_cpu (id, all ? online : 0)
+		await_masked(id);
 	if (all && others) {
 		cpu_count(COUNT_SHOOTDOWNS, 1);
 		cpu_count(COUNT_IPIS, others);

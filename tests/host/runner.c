@@ -166,7 +166,7 @@ static void check_cpu(void)
 		        cpu->held_locks ? cpu->held[0]->name : "a mutex");
 		abort();
 	}
-	cpu->irqs_enabled = true;
+	host_set_irqs(true);
 	cpu->interrupt_depth = 0;
 	if (!clean && !current.failed)
 		fail_msg("the case leaves interrupts masked or interrupt context entered");

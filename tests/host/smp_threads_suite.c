@@ -171,7 +171,9 @@ static void map_and_unmap_own_places(void *unused)
 			pagetable_clear(&shared_table, range, NULL);
 			pagetable_sweep(&shared_table, &range, 1, false);
 		}
+		irqflags_t flags = irq_save(); /* nothing there keeps the table that the walk is in */
 		ASSERT(!pagetable_lookup(&shared_table, range.start, &found));
+		irq_restore(flags);
 	}
 }
 

@@ -19,7 +19,7 @@ struct context {
 
 static inline NORETURN void context_resume(struct context *context)
 {
-	this_cpu()->irqs_enabled = context->irqs_enabled;
+	host_set_irqs(context->irqs_enabled);
 	longjmp(context->buffer, 1);
 }
 

@@ -15,14 +15,16 @@ static inline irqflags_t irq_save(void)
 {
 	struct cpu *cpu = this_cpu();
 	irqflags_t flags = {cpu->irqs_enabled};
-	cpu->irqs_enabled = false;
+	if (flags.raw)
+		host_set_irqs(false);
 	return flags;
 }
 
 static inline void irq_restore(irqflags_t flags)
 {
 	struct cpu *cpu = this_cpu();
-	cpu->irqs_enabled = flags.raw;
+	if (cpu->irqs_enabled != flags.raw)
+		host_set_irqs(flags.raw);
 	if (flags.raw && unlikely(__atomic_load_n(&cpu->asked_by, __ATOMIC_RELAXED)))
 		cpu_serve();
 }

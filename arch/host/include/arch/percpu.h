@@ -14,7 +14,8 @@ struct cpu {
 	uint32_t id;
 	uint32_t interrupt_depth; /* a test raises it to stand in a handler */
 	uint32_t held_locks, held_mutexes;
-	bool irqs_enabled;
+	bool irqs_enabled; /* atomic: others' flushes wait for a CPU that masks them, until it unmasks them */
+	uint32_t nr_answers;    /* atomic: or waits for something itself, as it then answers */
 	uint64_t asked_by;      /* atomic: the CPUs whose call waits here, as an interrupt would */
 	struct page_cpu *pages; /* mm's: this CPU's own free pages; NULL until it has some */
 	size_t line;            /* id * CACHE_LINE */
@@ -34,6 +35,19 @@ extern _Thread_local struct cpu *host_cpu __attribute__((tls_model("local-exec")
 static inline struct cpu *this_cpu(void)
 {
 	return host_cpu;
+}
+
+/* What the CPU reads afterwards, it reads masked: no flush that began before is still to come. */
+static inline void host_set_irqs(bool enabled)
+{
+	__atomic_store_n(&this_cpu()->irqs_enabled, enabled, __ATOMIC_SEQ_CST);
+}
+
+/* This CPU waits, and so holds nobody's flush off. */
+static inline void host_answer(void)
+{
+	uint32_t *own = &this_cpu()->nr_answers;
+	__atomic_store_n(own, *own + 1, __ATOMIC_SEQ_CST);
 }
 
 #define this_cpu_read(field) (this_cpu()->field)
