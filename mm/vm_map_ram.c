@@ -371,7 +371,7 @@ static void haul_block(void *context)
 		return;
 	*hauled = *current;
 	__atomic_store_n(current, NULL, __ATOMIC_RELAXED);
-	(*hauled)->users = 0;
+	__atomic_store_n(&(*hauled)->users, 0, __ATOMIC_RELAXED); /* another CPU may just be looking */
 }
 
 /* Nobody but CPU `id` uses its block, as it looks. Masked, which holds off the flush before which no block goes. */
