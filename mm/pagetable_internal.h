@@ -70,30 +70,29 @@ static inline bool pte_is_table(pte_t e)
 	return !((e.raw - PTE_PRESENT) & (PTE_PRESENT | PTE_LARGE));
 }
 
-/* The table of level 4 on the way to `va`, from where all descend in the same steps; NULL if there is none. */
-static ALWAYS_INLINE pte_t *table_of_level_4(const struct pagetable *pt, uint64_t va)
+/* The table of level 4 on the way to `va`, from where all descend in the same steps; false if there is none. */
+static ALWAYS_INLINE bool descend_to_level_4(const struct pagetable *pt, uint64_t va, pte_t **table)
 {
-	pte_t *root = table_pointer(pt->root);
-
-	if (likely(pt->levels == 4)) {
-		if (!root)
-			__builtin_unreachable();
-		return root;
-	}
-	pte_t e = pte_get(&root[pt_index(vaddr(va), 5)]);
-	return pte_in_use(e) ? table_below(e) : NULL;
+	*table = table_pointer(pt->root);
+	if (likely(pt->levels == 4))
+		return true;
+	pte_t e = pte_get(&(*table)[pt_index(vaddr(va), 5)]);
+	*table = table_below(e);
+	return pte_in_use(e);
 }
 
 /*
- * The leaf that `va` belongs to, hidden or not; false if there is none. The compiler writes the steps out, each with its level
- * as a constant.
+ * The leaf that `va` belongs to, hidden or not; false if there is none, and then its entry is not in use. The compiler writes
+ * the steps out, each with its level as a constant.
  */
 static ALWAYS_INLINE bool find_leaf(const struct pagetable *pt, uint64_t va, struct leaf *leaf)
 {
-	pte_t *table = table_of_level_4(pt, va);
+	pte_t *table;
 
-	if (unlikely(!table))
+	if (unlikely(!descend_to_level_4(pt, va, &table))) {
+		*leaf = (struct leaf){0};
 		return false;
+	}
 #pragma GCC unroll 3
 	for (unsigned level = 4; level > 1; level--) {
 		pte_t *slot = &table[pt_index(vaddr(va), level)];
@@ -117,9 +116,9 @@ static ALWAYS_INLINE bool find_leaf(const struct pagetable *pt, uint64_t va, str
 static ALWAYS_INLINE pte_t *last_table_entry(const struct pagetable *pt, uint64_t va, uint64_t last,
                                              pte_t *seen)
 {
-	pte_t *table = table_of_level_4(pt, va), *e = NULL;
+	pte_t *table, *e = NULL;
 
-	if ((va ^ last) >= PMD_SIZE || unlikely(!table))
+	if ((va ^ last) >= PMD_SIZE || unlikely(!descend_to_level_4(pt, va, &table)))
 		return NULL;
 #pragma GCC unroll 3
 	for (unsigned level = 4; level > 1; level--) {

@@ -413,8 +413,10 @@ static ALWAYS_INLINE bool find_frame(const void *address, pfn_t *frame)
 {
 	struct leaf leaf;
 
-	if (unlikely(!is_vmalloc_addr(address) || !find_leaf(&kernel_pagetable, (uintptr_t)address, &leaf) ||
-	             !pte_present(leaf.entry)))
+	if (unlikely(!is_vmalloc_addr(address)))
+		return false;
+	(void)find_leaf(&kernel_pagetable, (uintptr_t)address, &leaf);
+	if (unlikely(!pte_present(leaf.entry)))
 		return false;
 	*frame = likely(leaf.level == 1) ? paddr_to_pfn(pte_leaf_paddr(leaf.entry, 1))
 	                                 : paddr_to_pfn(leaf_translation(&leaf, (uintptr_t)address).pa);
