@@ -457,6 +457,22 @@ static void a_flushed_range_keeps_its_tables_until_it_is_mapped_again_or_swept(v
 	assert_table();
 }
 
+static void a_range_that_begins_in_a_table_in_use_may_leave_the_next_one_empty(void)
+{
+	struct vrange swept[] = {span(BASE + PAGE_SIZE, PAGE_SIZE),
+	                         span(BASE + 2 * MIB - PAGE_SIZE, 2 * PAGE_SIZE)};
+
+	map(BASE, MEMORY, 2 * PAGE_SIZE, 1);
+	size_t tables = pt.nr_tables;
+	map(BASE + 2 * MIB - PAGE_SIZE, MEMORY, 2 * PAGE_SIZE, 1);
+	pagetable_clear(&pt, swept[0], NULL);
+	pagetable_clear(&pt, swept[1], NULL);
+	assert_int_equal(pagetable_sweep(&pt, swept, 2, false), 1);
+	assert_int_equal(pt.nr_tables, tables);
+	assert_table();
+	unmap(BASE, PAGE_SIZE);
+}
+
 static void what_is_mapped_beside_a_cleared_range_survives_its_sweep(void)
 {
 	struct vrange range = span(BASE, 4 * MIB);
@@ -1312,6 +1328,7 @@ static const struct test_case cases[] = {
         TEST_CASE(clearing_keeps_tables_and_sweeping_takes_them),
         TEST_CASE(a_sweep_flushes_even_where_no_table_goes),
         TEST_CASE(a_flushed_range_keeps_its_tables_until_it_is_mapped_again_or_swept),
+        TEST_CASE(a_range_that_begins_in_a_table_in_use_may_leave_the_next_one_empty),
         TEST_CASE(what_is_mapped_beside_a_cleared_range_survives_its_sweep),
         TEST_CASE(clearing_collects_frames_and_marks_them_until_the_flush),
         TEST_CASE(unmapping_the_middle_of_2_mib_keeps_the_rest),
