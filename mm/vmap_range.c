@@ -82,9 +82,9 @@ static struct cpu_ranges *own_ranges(void)
 
 static struct cpu_stack *spares_of(struct cpu_ranges *own, size_t pages)
 {
-	return (struct cpu_stack *)(void *)(likely(pages <= SPARE_SMALL)
-	                                            ? own->spares[pages - 1]
-	                                            : own->large_spares[pages - SPARE_SMALL - 1]);
+	if (unlikely(pages > SPARE_SMALL))
+		return (struct cpu_stack *)(void *)own->large_spares[pages - SPARE_SMALL - 1];
+	return (struct cpu_stack *)(void *)own->spares[pages - 1];
 }
 
 static struct vrange data_range(const struct vmap_area *area)
