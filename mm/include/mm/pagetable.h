@@ -36,8 +36,8 @@ struct pagetable {
 	paddr_t root;               /* the table of the highest level; constant */
 	unsigned levels;            /* which that is: 4 or 5; constant */
 	size_t nr_tables;           /* (lock) tables owned, the root among them */
-	/* Atomic: pages cleared and not yet swept: they may have left tables empty. Not in the line that every walk reads. */
-	size_t nr_unswept ALIGNED(64);
+	uint8_t apart[64];          /* what each vfree() changes is not in a line that walks read: */
+	size_t nr_unswept; /* atomic: pages cleared and not yet swept; they may have left tables empty */
 };
 
 /* The kernel's only address space: what CR3 points to once mm_init() has switched. */
