@@ -222,7 +222,7 @@ struct vmap_area *area_reserve(const struct request *want)
 
 struct vmap_area *area_take_kept(const struct request *want)
 {
-	if (IS_DEBUG && fault_inject_armed)
+	if (IS_DEBUG && fault_inject_armed) /* a question that area_reserve() asks */
 		return NULL;
 	struct vmap_area *area = vmap_range_take(pages_for(want->size));
 	if (likely(area)) {

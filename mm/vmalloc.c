@@ -45,8 +45,8 @@
  * cannot be had so is single frames, for which memory is reclaimed.
  *
  * Large areas of PAGE_KERNEL memory begin at a multiple of 2 MiB and are filled with blocks of that size, each of which
- * costs hardly more than a page does. What cannot be had so is made of smaller blocks. When a permission changes in a part of a
- * block, the page table splits the leaf, and the block follows it (area_split_blocks()).
+ * costs hardly more than a page does. What cannot be had so is made of smaller blocks. When a permission changes in a part
+ * of a block, the page table splits the leaf, and the block follows it (area_split_blocks()).
  *
  * Freeing: mark the area, so that a second vfree() of the same address is caught even while the first one runs; make its
  * entries absent; leave it, with its frames, to this CPU's list of ranges to be flushed (vmap_range.c). Neither a range
@@ -91,7 +91,6 @@ void frames_disown(struct page *const *pages, size_t count)
 static size_t frames_take(struct page **pages, size_t count, const struct request *want)
 {
 	gfp_t gfp = gfp_may_fail(want->gfp) | __GFP_NOWARN;
-
 	size_t got;
 
 	if (count == 1) /* the last one of most areas of an odd number */

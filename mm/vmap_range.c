@@ -61,13 +61,12 @@ _Static_assert(LAZY_AREAS % RELEASE_BATCH == 0, "a full list is whole batches");
 
 struct cpu_ranges {
 	struct vmap_area *lazy[LAZY_AREAS];
-	uint32_t nr_lazy;   /* atomic */
-	uint32_t deferred;  /* atomic: first frame of the latest; PFN_NONE: none */
-	size_t nr_pages;    /* of the lazy areas */
-	uint32_t under_way; /* atomic: L5, begun and not yet ended; they nest */
-	uint32_t nr_ended;  /* atomic: how often it has come to 0 */
-	uint32_t
-	        largest_spare; /* atomic: pages of the largest that was kept since there were none; 0: there are none */
+	uint32_t nr_lazy;       /* atomic */
+	uint32_t deferred;      /* atomic: first frame of the latest; PFN_NONE: none */
+	size_t nr_pages;        /* of the lazy areas */
+	uint32_t under_way;     /* atomic: L5, begun and not yet ended; they nest */
+	uint32_t nr_ended;      /* atomic: how often it has come to 0 */
+	uint32_t largest_spare; /* atomic: pages of the largest kept since there were none; 0: none are */
 	/* Each a struct cpu_stack of areas. */
 	char spares[SPARE_SMALL][SPARE_BYTES] ALIGNED(8);
 	char large_spares[SPARE_SIZES - SPARE_SMALL][SPARE_BYTES_LARGE] ALIGNED(8);
@@ -263,7 +262,10 @@ static size_t expire(size_t limit, bool may_keep)
 	return count;
 }
 
-/* Retires them, if there is no quarantine; else they wait there, and those are retired for which they leave no room. Tables that went. */
+/*
+ * Retires them, if there is no quarantine; else they wait there, and those are retired for which they leave no room. Tables
+ * that went.
+ */
 static size_t settle(struct vmap_area **areas, size_t count, bool may_keep)
 {
 	if (unlikely(quarantine_is_on())) {
