@@ -154,9 +154,9 @@ void *area_publish(struct vmap_area *area);
 bool may_try_again(const struct request *want, unsigned *attempts) MUST_USE;
 
 /*
- * The area that owns the frame behind a leaf of level 1, or NULL: without search and lock. pre: interrupts are masked since it was read
- * and until the area is done with, or nobody gives it back. Masked, a CPU holds off every flush: the walk's tables stay
- * tables, and an area that owns a mapped frame stays an area.
+ * The area that owns the frame behind a leaf of level 1, or NULL: without search and lock. pre: interrupts are masked since
+ * it was read and until the area is done with, or nobody gives it back. Masked, a CPU holds off every flush: the walk's
+ * tables stay tables, and an area that owns a mapped frame stays an area.
  */
 struct vmap_area *area_of_leaf(pte_t leaf);
 

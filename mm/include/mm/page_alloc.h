@@ -31,8 +31,7 @@ struct zone {
 	struct spinlock lock;
 	struct buddy buddy; /* (lock) */
 	size_t reserve;     /* frames that only __GFP_HIGH may take; constant after init */
-	uint32_t
-	        batch; /* frames that go between a CPU's list and the buddy at a time, if they are not too many blocks; constant after init */
+	uint32_t batch; /* frames that a CPU's list moves at a time, 64 blocks at most; constant after init */
 };
 extern struct zone zones[NR_ZONES];
 
