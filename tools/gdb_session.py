@@ -25,6 +25,7 @@ DEMANDS = {
     "list the zones' free blocks": r"^Node 0, zone +DMA( +\d+){19}",
     "list the object caches": r"^kmalloc-64 +\d+",
     "list the vmalloc areas": r"^0xffff\w+-0xffff\w+ +\d+ \w+\+\d+ pages=\d+ (vmalloc|vmap|ioremap)",
+    "tell freed ranges from areas": r"(?s)== freed\n.*^0xffff\w+-0xffff\w+ +\d+ \S+ freed, to be flushed$",
     "say what a code address is": r"^kernel image: __vmalloc_node_range",
     "say what a slab pointer is": r"^direct map, frame .* in a slab block .*: slot \d+ of cache \w+, 0 bytes past",
 }

@@ -13,6 +13,7 @@ PAGE_SHIFT, GROUP_ORDER, ORDERS = 12, 9, 19
 GROUP_HEAD_WRITTEN, GROUP_WRITTEN = 1, 2
 VM_MAP, VM_IOREMAP, VM_NO_GUARD, VM_GUARD_BEFORE = 0x04, 0x01, 0x40, 0x1000
 VM_ANY_RAM = 3 << 21  # vm_map_ram(): one mapping, or a block of them
+VM_GONE = {1 << 29: "to be flushed", 1 << 28: "kept by a CPU", 1 << 19: "in quarantine"}
 
 
 def machine_constant(name):
@@ -77,7 +78,7 @@ def find_block(pfn):
 
 
 def busy_areas():
-    """vmalloc areas by address."""
+    """vmalloc areas by address, and ranges that were given back and are no hole yet."""
     stack, node = [], value("vmalloc_state")["space"]["busy"]["node"]
     while stack or node:
         while node:
@@ -90,11 +91,15 @@ def busy_areas():
 
 def area_line(area):
     start, end, flags = int(area["va_start"]), int(area["va_end"]), int(area["flags"])
+    line = f"{start:#018x}-{end:#018x} {end - start:7} {code_name(area['caller'])}"
+    for flag, what in VM_GONE.items():
+        if flags & flag:
+            return f"{line} freed, {what}"
     kind = "ioremap" if flags & VM_IOREMAP else "vmap" if flags & VM_MAP else \
         "vm_map_ram" if flags & VM_ANY_RAM else "vmalloc"
     guards = (0 if flags & VM_NO_GUARD else 1) + (1 if flags & VM_GUARD_BEFORE else 0)
     pages = (end - start >> PAGE_SHIFT) - guards
-    return f"{start:#018x}-{end:#018x} {end - start:7} {code_name(area['caller'])} pages={pages} {kind}"
+    return f"{line} pages={pages} {kind}"
 
 
 class Command(gdb.Command):
@@ -139,7 +144,7 @@ class slabinfo(Command):
 
 
 class vmallocinfo(Command):
-    """vmalloc areas: range, size with the guard page, who asked, pages, kind."""
+    """vmalloc areas: range, size with the guard page, who asked, pages, kind; and what was freed and is not yet a hole."""
 
     def invoke(self, argument, from_tty):
         for area in busy_areas():

@@ -17,6 +17,12 @@ slabinfo
 vmallocinfo
 describe __vmalloc_node_range
 describe kmalloc_caches[3]
+# What was freed by the first test that frees anything is still there when its flush begins.
+delete
+hbreak pagetable_sweep
+continue
+echo == freed\n
+vmallocinfo
 # QEMU's end breaks the pipe, which gdb would call an error.
 python
 try:
