@@ -141,8 +141,9 @@ static ALWAYS_INLINE unsigned smallest_sufficient(const struct buddy *buddy, uns
 }
 
 /*
- * The first 2^keep frames of a free block of order `from`, on no list. Blocks of 2^order frames are to be made of them, order <=
- * keep <= from, and no list between `order` and `from` has a block: what is cut off is alone on its lists. pre: there is a block
+ * The first 2^keep frames of a free block of order `from`, on no list. Blocks of 2^order frames are to be made of them,
+ * order <= keep <= from, and no list between `order` and `from` has a block: what is cut off is alone on its lists. pre: there
+ * is a block
  */
 static ALWAYS_INLINE uint32_t take_smallest(struct buddy *buddy, unsigned order, unsigned from, unsigned keep)
 {
@@ -194,8 +195,8 @@ struct page *buddy_alloc_range(struct buddy *buddy, unsigned order, pfn_t low, p
 }
 
 /*
- * A run of blocks of 2^order frames: as many of the `count` that are asked for as the smallest free block has, and no more than
- * one group of them, as it may have to be written.
+ * A run of blocks of 2^order frames: as many of the `count` that are asked for as the smallest free block has, and no more
+ * than one group of them, as it may have to be written.
  */
 static ALWAYS_INLINE struct page *take_run(struct buddy *buddy, unsigned order, size_t count, size_t *blocks)
 {
@@ -401,9 +402,9 @@ static ALWAYS_INLINE void free_frames(struct buddy *buddy, uint32_t n, uint32_t 
 }
 
 /*
- * How many blocks of 2^order frames there may be at most from n on in one direction: in our span, and as far as one block tells
- * that the next one's entry is written. Those of a group are all written if one inside it is; so are the first entries of a
- * section's groups.
+ * How many blocks of 2^order frames there may be at most from n on in one direction: in our span, and as far as one block
+ * tells that the next one's entry is written. Those of a group are all written if one inside it is; so are the first entries
+ * of a section's groups.
  */
 static ALWAYS_INLINE size_t run_limit(const struct buddy *buddy, uint32_t n, unsigned order, bool downward)
 {

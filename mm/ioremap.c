@@ -24,8 +24,8 @@
  * A mapping is entered before its first leaf is written and forgotten after every CPU has flushed its last; in between, D5
  * does not hold.
  *
- * Locking: device_lock around the trees; nothing is called with it held. An area's range and leaves come and go under the
- * vmalloc and page-table locks, one after the other.
+ * Locking: device_lock around the trees; nothing is called with it held. An area's range and leaves come and go outside of
+ * it, as any area's do.
  *
  * Cost: a 64-byte object per mapping; O(log n) in the mappings of each type, for five types.
  */

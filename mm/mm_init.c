@@ -9,8 +9,8 @@
  *	vmalloc       virtual areas, out of all of the above
  *
  * No stage's cost grows with RAM but by a constant per GiB: a direct-map leaf, two leaves of the frame array, one entry and
- * 512 bytes that say so, one free block. The frame array is backed by section (1 GiB of physical space, 4 MiB of array) and only where there is
- * RAM, so that holes cost nothing. Each stage is checked at its end in the debug build.
+ * 512 bytes that say so, one free block. The frame array is backed by section (1 GiB of physical space, 4 MiB of array) and
+ * only where there is RAM, so that holes cost nothing. Each stage is checked at its end in the debug build.
  */
 #include <mm/mm.h>
 #include <lib/bits.h>

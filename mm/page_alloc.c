@@ -794,8 +794,8 @@ static inline size_t list_room(void)
 }
 
 /*
- * Single frames: as many as this CPU's list has room for, to be taken from there again, and the others in lock rounds per batch
- * in one zone. What comes before a mistake is freed.
+ * Single frames: as many as this CPU's list has room for, to be taken from there again, and the others in lock rounds per
+ * batch in one zone. What comes before a mistake is freed.
  */
 static void release_bulk(const char *call, size_t count, struct page *const *pages)
 {

@@ -23,9 +23,9 @@
  * And while it is held by others, or by nobody:
  *
  * T7  A last-level table is counted for the entries in use and for those about to be: whoever writes some counts them
- *     before, in the entry that he has seen point to the table, or, if he holds the lock, afterwards; whoever clears some counts
- *     them off afterwards. A table is cut off, with the lock held, by the exchange of an entry whose count is 0, so nobody is
- *     in it, and from then on nobody comes in.
+ *     before, in the entry that he has seen point to the table, or, if he holds the lock, afterwards; whoever clears some
+ *     counts them off afterwards. A table is cut off, with the lock held, by the exchange of an entry whose count is 0, so
+ *     nobody is in it, and from then on nobody comes in.
  *
  * Hence a range that lies in one last-level table, which is most of what vmalloc does, is mapped without the lock, and cleared
  * if its first page is mapped, by CPUs that never meet if their ranges do not. With interrupts masked they hold off the flush
@@ -160,7 +160,7 @@ bool pagetable_find(const struct pagetable *pt, vaddr_t va, struct translation *
 
 /* ---- Counting (T7) ---- */
 
-/* `count` entries of the table below `e`, as it was seen, are about to be written; false if it is gone. From now on it stays. */
+/* `count` entries of the table below `e`, as it was seen, are about to be written: it stays. False if it is gone. */
 static inline bool table_claim(pte_t *e, pte_t seen, uint64_t count)
 {
 	do {
@@ -854,7 +854,7 @@ static void dump_leaf(pte_t e, unsigned level, struct printer *out)
 	      prot.raw & PTE_GLOBAL ? " global" : "");
 }
 
-/* The entries on the way to `va`, from the root down, and how many there are. Masked: no table that is in it goes meanwhile. */
+/* The entries on the way to `va`, from the root down, and how many there are. Masked: no table on it goes meanwhile. */
 static unsigned copy_walk(const struct pagetable *pt, vaddr_t va, pte_t entries[PT_LEVELS_MAX])
 {
 	paddr_t table = pt->root;

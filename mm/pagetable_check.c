@@ -24,7 +24,7 @@
 #define TABLE_BITS (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_SPLIT | PTE_ADDRESS | PTE_USED)
 #define LEAF_BITS  (PGPROT_BITS | PTE_HIDDEN | PTE_ADDRESS)
 
-/* What the processor calls the address that entry `index` below `base` translates: from the root's upper half on, ones lead. */
+/* What the processor calls the address that entry `index` below `base` translates: from the root's upper half, ones lead. */
 static vaddr_t entry_address(uint64_t base, unsigned index, unsigned level, unsigned levels)
 {
 	bool upper = level == levels && index >= PT_ENTRIES / 2;

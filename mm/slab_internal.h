@@ -23,8 +23,8 @@ enum {
 	SLAB_OBJECTS_WANTED = 8,
 	SLAB_WASTE_WANTED_SHIFT = 4, /* 1/16 */
 	SLAB_ORDER_PREFERRED_MAX = 3,
-	SLAB_EMPTY_KEPT =
-	        1, /* empty slabs a cache keeps: one object going in and out must not cost a slab each time */
+	/* Empty slabs a cache keeps: one object going in and out must not cost a slab each time. */
+	SLAB_EMPTY_KEPT = 1,
 	SLAB_INTERNAL = 1 << 16, /* cache flag: the objects are the slab layer's own */
 	SLAB_SMALL_SLOTS = 64,   /* most caches' slabs have no more; they get by with a small descriptor */
 
@@ -128,8 +128,8 @@ struct kmem_cache {
 		struct cpu_magazine *full, *empty; /* (lock) */
 		uint32_t nr_full, nr_empty;        /* (lock) atomic: read without it */
 	} depot;
-	struct cpu_slab
-	        cpu[]; /* one per possible CPU; the internal caches, which have no magazines, have none */
+	/* One per possible CPU; the internal caches, which have no magazines, have none. */
+	struct cpu_slab cpu[];
 };
 
 /* The caches that the others stand on, and all of them, oldest first. */

@@ -34,8 +34,8 @@
  * may remember them. nr_unmapped counts these, nr_flushed how many of them every CPU is known to have forgotten: it is
  * raised after the flush, so that nobody relies on one that has only begun.
  *
- * Locking: the page table's, for the entries. A CPU's block and its `next` change on this CPU, masked; whether a mapping
- * is in use is decided by one atomic exchange, so that of two who unmap it one is told.
+ * Locking: none for the entries, as a block is one last-level table (pagetable.c, T7). A CPU's block and its `next` change
+ * on this CPU, masked; whether a mapping is in use is decided by one atomic exchange, so that of two who unmap it one is told.
  *
  * Cost: a constant per mapping and per page. A block costs an area, a frame, a table and a flush, for up to 255 mappings.
  */

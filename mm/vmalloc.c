@@ -1,8 +1,8 @@
 /*
  * Virtually contiguous memory.
  *
- * Promise: any number of single frames behind consecutive addresses, with an unmapped page behind the last. All or
- * nothing: what cannot be completed leaves no range, no frame, no table and no node behind.
+ * Promise: any number of pages at consecutive addresses, wherever their frames lie, with an unmapped page behind the last.
+ * All or nothing: what cannot be completed leaves no range, no frame, no table and no node behind.
  *
  *	va_start                      va_start + requested_size      va_end
  *	   [ data page | data page | data page  · · slack · · | guard page ]
@@ -62,7 +62,8 @@
  * with it not held. Flags change by atomic operations, so that who takes an area needs no lock. Mistakes are reported with
  * none held.
  *
- * Cost: O(log n) in areas and holes for the range, beyond that a constant per page.
+ * Cost: a constant for a range that was kept, else O(log n) in areas and holes; beyond that a constant per block, and an
+ * entry per page.
  *
  * The ranges are vm_area.c's, mappings of frames that are not the area's vmap.c's; here is what areas own.
  */

@@ -20,14 +20,12 @@ enum {
 	VM_LAZY = 1 << 29,  /* cleared, not yet flushed on every CPU: its frames wait in it */
 	VM_SPARE = 1 << 28, /* flushed, empty, kept by a CPU for its next area of this size */
 	VM_QUARANTINED = 1 << 19, /* flushed, empty, not to be used again yet */
-	VM_UNSWEPT =
-	        1
-	        << 18, /* a VM_GONE one: what it was mapped by may be empty tables, to be swept before it is a hole */
+	/* Of a VM_GONE one: what it was mapped by may be empty tables, to be swept before it is a hole. */
+	VM_UNSWEPT = 1 << 18,
 	VM_GONE = VM_LAZY | VM_SPARE | VM_QUARANTINED,
-	VM_DEVICE = 1 << 27, /* made by ioremap(): in the registry, */
-	VM_TYPE_SHIFT = 24,  /* with this enum memory_type in bits 26..24 */
-	VM_AT_END =
-	        1 << 20, /* what was asked for ends with the last data page; begins anywhere in the first */
+	VM_DEVICE = 1 << 27,   /* made by ioremap(): in the registry, */
+	VM_TYPE_SHIFT = 24,    /* with this enum memory_type in bits 26..24 */
+	VM_AT_END = 1 << 20,   /* what was asked for ends with the last data page */
 	VM_DEFERRED = 1 << 23, /* given back in an interrupt: dying, and nothing more has happened yet */
 	/* Made by vm_map_ram(): for one mapping; for many, as a block that no call gives back. */
 	VM_RAM = 1 << 22,

@@ -3,7 +3,7 @@
  * next small area.
  *
  *	vfree ──► lazy ──── one flush for many ────► spare ──► vmalloc of the same size on the same CPU, no lock
- *	          entries absent,       │            range only
+ *	          entries absent,       │            its range and tables
  *	          frames wait           └──────────► a hole of the window; frames are free
  *	vfree in an interrupt ──► deferred ──► as above, at this CPU's next call outside of one
  *
@@ -16,7 +16,8 @@
  *     area->frames: of up to 8 frames, and of 2 MiB if it is VM_ALLOW_HUGE_VMAP. The list has nr_lazy areas, LAZY_AREAS at
  *     most, of nr_pages pages in all.
  * L2  An area in a stack of spares is VM_SPARE, has as many data pages as the stack is for, largest_spare at most, and a
- *     guard page; every CPU has flushed since it was mapped.
+ *     guard page; every CPU has flushed since it was mapped. While it is VM_UNSWEPT, tables may be empty but for its sake:
+ *     they are swept before it is a hole.
  * L3  Every VM_LAZY or VM_SPARE area is in exactly one list; every VM_QUARANTINED one in the quarantine.
  * L4  A VM_DEFERRED area is VM_DYING besides, otherwise as it was while in use, and in exactly one CPU's chain of deferred
  *     areas. The chain is of frames: each area's first one, whose owner is the area, which holds the next one's number.
@@ -45,8 +46,7 @@
 
 enum {
 	LAZY_AREAS = 64,
-	LAZY_PAGES =
-	        1024, /* 4 MiB that wait, on each CPU at most and for a flush that reclaim can have at once */
+	LAZY_PAGES = 1024, /* 4 MiB that wait on each CPU, for a flush that reclaim can have at once */
 	/* Ranges of 1 to 16 data pages are kept, 64 of each size, and of 17 to 128, 16 of each: */
 	SPARE_SMALL = 16,
 	SPARE_SIZES = 128,

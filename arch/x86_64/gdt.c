@@ -1,6 +1,7 @@
 /*
  * Segments exist only because long mode insists: one for code, one for data, and the task state segment, of which only
- * the interrupt stacks matter. Each CPU has its own of everything: a TSS serves one, and its descriptor marks it busy. Intel SDM vol. 3A, sections 3.4.5 and 8.7.
+ * the interrupt stacks matter. Each CPU has its own of everything: a TSS serves one, and its descriptor marks it busy. Intel
+ * SDM vol. 3A, sections 3.4.5 and 8.7.
  */
 #include <arch/cpu.h>
 #include <arch/percpu.h>

@@ -51,8 +51,8 @@ struct page *buddy_alloc_range(struct buddy *buddy, unsigned order, pfn_t low, p
 size_t buddy_alloc_bulk(struct buddy *buddy, size_t count, struct page **pages, uint32_t caller);
 
 /*
- * The same for a CPU's list: blocks of 2^order frames, PAGE_CACHED, that remember who held them last. More than half of `count`
- * is enough where the rest would have to be cut from a larger block. pre: order <= GROUP_ORDER, count < 2^31
+ * The same for a CPU's list: blocks of 2^order frames, PAGE_CACHED, that remember who held them last. More than half of
+ * `count` is enough where the rest would have to be cut from a larger block. pre: order <= GROUP_ORDER, count < 2^31
  */
 size_t buddy_alloc_cached(struct buddy *buddy, unsigned order, size_t count, struct page **pages);
 

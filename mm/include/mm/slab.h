@@ -23,9 +23,8 @@ struct kmem_cache;
 enum {
 	SLAB_HWCACHE_ALIGN = 1 << 0, /* objects start on 64-byte lines */
 	SLAB_PANIC = 1 << 1,         /* creation cannot fail; for caches the kernel cannot live without */
-	SLAB_NOMAGAZINE =
-	        1
-	        << 2, /* CPUs keep none of the objects: each goes straight to its slab (as illumos' KMC_NOMAGAZINE) */
+	/* CPUs keep none of the objects: each goes straight to its slab (as illumos' KMC_NOMAGAZINE). */
+	SLAB_NOMAGAZINE = 1 << 2,
 };
 
 enum { CACHE_NAME_MAX = 32 };
@@ -75,8 +74,8 @@ bool slab_describe(const void *pointer, struct printer *out);
 struct slab_stats {
 	char name[CACHE_NAME_MAX];
 	size_t object_size, slot_size;
-	size_t objects_per_slab,
-	        pages_per_slab; /* as preferred; where memory is in pieces, slabs are smaller */
+	/* As preferred; where memory is in pieces, slabs are smaller. */
+	size_t objects_per_slab, pages_per_slab;
 	size_t active_objects, total_objects, slabs, empty_slabs, pages;
 	size_t cached_objects;                   /* free ones in magazines */
 	size_t magazine_rounds, depot_magazines; /* how many fit one; full ones that belong to no CPU */

@@ -1,9 +1,9 @@
 /*
  * Virtually contiguous memory in the vmalloc window, under Linux's names. vmalloc.c opens with the theory.
  *
- * Every area ends in an unmapped guard page unless VM_NO_GUARD. Takes the vmalloc lock for the range and the page
- * table's for mappings, one after the other; nodes and frames come and go with neither held. Any failure unwinds
- * everything and returns NULL after one warning (unless __GFP_NOWARN):
+ * Every area ends in an unmapped guard page unless VM_NO_GUARD. Takes the vmalloc lock for a range that this CPU does not
+ * keep, and the page table's for mappings that need a table or lie in several, one after the other; nodes and frames come
+ * and go with neither held. Any failure unwinds everything and returns NULL after one warning (unless __GFP_NOWARN):
  *
  *	vmalloc: 8192 bytes, gfp 0x8, from main+0x21: REASON
  *
