@@ -613,11 +613,10 @@ static NOINLINE enum map_result map_locked(struct map_job *job, struct vrange va
 	spin_lock(&pt->lock);
 	if (result == MAP_NO_TABLE)
 		result = map_level(job, table_pointer(pt->root), pt->levels, va.end.raw - 1, &unused);
-	if (result ==
-	    MAP_CONFLICT) /* The tables on the way to a mapped page were there before: clear up to it. */
+	/* The tables on the way to a mapped page were there before; on the way to a missing one an empty one may have been added. */
+	if (result == MAP_CONFLICT)
 		undo_locked(pt, vrange(va.start.raw, job->va));
-	else if (result ==
-	         MAP_NO_TABLE) /* On the way to the missing one a table may have been added: through it. */
+	else if (result == MAP_NO_TABLE)
 		undo_locked(pt, vrange(va.start.raw, job->va + PAGE_SIZE));
 	spin_unlock(&pt->lock);
 	return result;
@@ -781,17 +780,25 @@ void pagetable_flush(const struct vrange *ranges, size_t count)
 		tlb_flush_all();
 }
 
+/* Is all of the range in the last-level table of the address `seen`, if there is anything? */
+static ALWAYS_INLINE bool is_in_table_of(struct vrange range, uint64_t seen)
+{
+	uint64_t start = range.start.raw, last = range.end.raw - 1;
+
+	return ((start ^ seen) | (last ^ seen)) < PMD_SIZE || start > last;
+}
+
 /* May some range have left a table empty? Ranges that follow each other are mostly in one. Interrupts masked. */
 static bool left_empty_tables(const struct pagetable *pt, const struct vrange *ranges, size_t count)
 {
 	uint64_t in_use = ~ranges[0].start.raw; /* an address in the latest table that was found in use */
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t start = ranges[i].start.raw, last = ranges[i].end.raw - 1;
-		if (((start ^ in_use) | (last ^ in_use)) < PMD_SIZE || start > last)
-			continue;
+		uint64_t start = ranges[i].start.raw;
 		pte_t seen;
-		if (!last_table_entry(pt, start, last, &seen) || !pte_used(seen))
+		if (is_in_table_of(ranges[i], in_use))
+			continue;
+		if (!last_table_entry(pt, start, ranges[i].end.raw - 1, &seen) || !pte_used(seen))
 			return true;
 		in_use = start;
 	}
@@ -806,11 +813,10 @@ static size_t sweep_tables(struct pagetable *pt, const struct vrange *ranges, si
 
 	spin_lock(&pt->lock);
 	for (size_t i = 0; i < count; i++) {
-		uint64_t start = ranges[i].start.raw, last = ranges[i].end.raw - 1;
-		if (((start ^ seen) | (last ^ seen)) < PMD_SIZE || start > last)
+		if (is_in_table_of(ranges[i], seen))
 			continue;
 		clear_walk(pt, &clearing, ranges[i]);
-		seen = last;
+		seen = ranges[i].end.raw - 1;
 	}
 	if (clearing.dropped != CHAIN_END)
 		pagetable_flush(ranges, count);

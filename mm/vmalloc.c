@@ -72,8 +72,11 @@
 #include <mm/mm.h>
 #include <mm/pagetable.h>
 #include "mm_internal.h"
+#include "page_alloc_internal.h"
 #include "pagetable_internal.h"
 #include "vmalloc_internal.h"
+
+_Static_assert((int)VM_BLOCK_ORDER == (int)CPU_LIST_ORDERS - 1, "a block comes from a CPU's list");
 
 /* Blocks fetched and mapped at a time: 512 bytes of stack, and at most 512 pages. */
 enum { FILL_BATCH = 64 };
