@@ -642,10 +642,9 @@ static NOINLINE void release_to_zone(struct page *page, unsigned order, const ch
 /* How many entries `page` is past `first`; for what points into none, more than any array has. */
 static inline uint64_t wild_index(const struct page *page, const struct page *first)
 {
-	_Static_assert(sizeof(*page) == 16,
-	               "what an entry's address has in its low bits becomes its high ones");
 	uint64_t offset = (uintptr_t)page - (uintptr_t)first;
-	return offset >> 4 | offset << 60;
+	return offset >> PAGE_ENTRY_SHIFT |
+	       offset << (64 - PAGE_ENTRY_SHIFT); /* low bits become the highest */
 }
 
 /*

@@ -478,8 +478,7 @@ static ALWAYS_INLINE size_t map_contiguous(struct map_job *job, pte_t *first, un
  */
 static ALWAYS_INLINE size_t write_pages(pte_t *slot, struct page *const *pages, uint64_t prot, size_t count)
 {
-	enum { SHIFT = PAGE_SHIFT - 4 };
-	_Static_assert(sizeof(struct page) == 1 << 4, "what the shift says");
+	enum { SHIFT = PAGE_SHIFT - PAGE_ENTRY_SHIFT };
 	uint64_t leaf_of_0 = prot - (FRAMES_BASE << SHIFT);
 	size_t done = 0;
 

@@ -65,7 +65,10 @@
 #include <mm/fault_inject.h>
 #include <mm/lock_rank.h>
 #include <mm/page_alloc.h>
+#include "page_alloc_internal.h"
 #include "slab_internal.h"
+
+_Static_assert((int)SLAB_ORDER_PREFERRED_MAX == (int)CPU_LIST_ORDERS - 1, "a slab comes from a CPU's list");
 
 struct kmem_cache slab_descriptor_caches[DESCRIPTOR_CACHES], magazine_caches[MAGAZINE_CACHES],
         kmem_cache_cache;

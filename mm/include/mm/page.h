@@ -84,7 +84,9 @@ struct page {
 		uint64_t word; /* all of it: page_word() */
 	};
 };
-_Static_assert(sizeof(struct page) == 16, "a frame's entry is 16 bytes: design, section 5");
+enum { PAGE_ENTRY_SHIFT = 4 };
+_Static_assert(sizeof(struct page) == 1 << PAGE_ENTRY_SHIFT,
+               "a frame's entry is 16 bytes: design, section 5");
 
 /* What type_order reads for a head of this type and order. */
 static inline uint16_t page_type_order(enum page_type type, unsigned order)
