@@ -41,8 +41,7 @@
  * nor heap grows with the size. Failure unmaps what there is and gives the range back.
  *
  * Frames come in the largest blocks that CPUs keep lists of, and leave in them: taken, owned, found again and freed once for 8
- * pages, of which each costs no more than its entry. (Linux asks for larger blocks as well since 7.0, and splits them.) What
- * cannot be had so is single frames, for which memory is reclaimed.
+ * pages, of which each costs no more than its entry. What cannot be had so is single frames, for which memory is reclaimed.
  *
  * Large areas of PAGE_KERNEL memory begin at a multiple of 2 MiB and are filled with blocks of that size, each of which
  * costs hardly more than a page does. What cannot be had so is made of smaller blocks. When a permission changes in a part
